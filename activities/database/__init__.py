@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, the migrations, generations and their events."""

@@ -1,0 +1,96 @@
+-- name: insert
+-- A new generation; nothing where its id or its owner's key is known.
+INSERT INTO generations
+    (generation_id, user_id, idempotency_key, request_hash, request, operation, source, model, stage)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'accepted')
+ON CONFLICT DO NOTHING
+RETURNING generation_id;
+
+-- name: known
+-- Whoever has this id or this owner's key, and whether money was ever held for it.
+SELECT g.generation_id, g.user_id, g.idempotency_key, g.request_hash, g.stage, g.last_seq,
+       EXISTS (SELECT FROM reservations r WHERE r.generation_id = g.generation_id) AS reserved
+FROM generations g
+WHERE g.generation_id = $1 OR (g.user_id = $2 AND g.idempotency_key = $3)
+FOR UPDATE OF g;
+
+-- name: revive
+-- A refusal before reserving doesn't use the key up: the same id starts over, its events go on.
+UPDATE generations
+SET request_hash = $2, request = $3, source = $4, model = $5, stage = 'accepted', stage_at = now(),
+    failure = NULL, completed_at = NULL, created_at = now()
+WHERE generation_id = $1;
+
+-- name: lock
+-- Where a generation is, held until the transaction ends.
+SELECT stage, last_seq FROM generations WHERE generation_id = $1 FOR UPDATE;
+
+-- name: move
+-- The generation is at a stage now.
+UPDATE generations
+SET stage = $2, stage_at = now(), last_seq = $3, failure = $4,
+    completed_at = CASE WHEN $5 THEN now() ELSE completed_at END
+WHERE generation_id = $1;
+
+-- name: append
+-- An event. Its listeners are told when the transaction commits.
+WITH inserted AS (
+    INSERT INTO events (generation_id, seq, stage, data) VALUES ($1, $2, $3, $4)
+    RETURNING generation_id, seq
+)
+SELECT pg_notify('stillmotion_events', seq || ' ' || generation_id) FROM inserted;
+
+-- name: set_terms
+-- The frozen terms and the inputs that they were made for.
+UPDATE generations SET terms = $2, model = $3, inputs = $4, body = $5 WHERE generation_id = $1;
+
+-- name: work
+-- What the later steps need.
+SELECT user_id, source, operation, request, inputs, body, terms, prompt, prompt_by, prediction_id
+FROM generations WHERE generation_id = $1;
+
+-- name: set_prompt
+-- The prompt is made once: a second one is not taken.
+UPDATE generations SET prompt = $2, prompt_by = $3 WHERE generation_id = $1 AND prompt IS NULL;
+
+-- name: set_prediction
+-- The provider's id, for readers.
+UPDATE generations SET prediction_id = $2 WHERE generation_id = $1;
+
+-- name: read
+-- One generation with its asset and its money.
+SELECT g.*, r.quoted_usd_micros, s.base_url,
+       (SELECT sum(l.settled_usd_micros)::bigint FROM ledger l
+        WHERE l.generation_id = g.generation_id AND l.account = 'user' AND l.kind <> 'reserve') AS settled_usd_micros,
+       r.state AS reservation,
+       a.asset_id, a.key, a.poster_key, a.facts, a.warnings, a.deleted_at
+FROM generations g
+LEFT JOIN reservations r USING (generation_id)
+LEFT JOIN submissions s USING (generation_id)
+LEFT JOIN assets a USING (generation_id)
+WHERE g.generation_id = $1 AND ($2::text IS NULL OR g.user_id = $2);
+
+-- name: ids_by_prefix
+-- Up to two ids, so that an ambiguous prefix shows.
+SELECT generation_id FROM generations
+WHERE starts_with(generation_id, $1) AND ($2::text IS NULL OR user_id = $2)
+ORDER BY generation_id LIMIT 2;
+
+-- name: list
+-- Newest first, each filter off where NULL.
+SELECT generation_id FROM generations
+WHERE ($1::text IS NULL OR user_id = $1)
+  AND ($2::text[] IS NULL OR stage = ANY ($2))
+  AND ($3::text IS NULL OR operation = $3)
+  AND ($4::text IS NULL OR source = $4)
+  AND ($5::timestamptz IS NULL OR created_at >= $5)
+ORDER BY created_at DESC, generation_id
+LIMIT $6;
+
+-- name: events
+-- What happened, in order.
+SELECT seq, stage, at, data FROM events WHERE generation_id = $1 AND seq > $2 ORDER BY seq;
+
+-- name: hash_key
+-- The deployment's key for keyed hashes.
+SELECT value FROM deployment WHERE name = 'hash_key';

@@ -1,0 +1,156 @@
+"""Writing generations: the claim of an id, and events in the transaction of their effect."""
+
+import hashlib
+import hmac
+from typing import Any, NamedTuple
+
+from activities.database.pool import Connection
+from activities.database.statements import statements
+from workflows.contracts.failures import Failure, FailureKind, RequestRefused
+from workflows.contracts.requests import GenerationRequest, request_hash
+from workflows.contracts.stages import TERMINAL, Stage, may_follow
+from workflows.contracts.terms import Terms
+
+SQL = statements("activities.generations", "queries.sql")
+
+
+class UnknownGeneration(LookupError):
+    """No such generation, or not this owner's: the two look alike on purpose."""
+
+
+class Claim(NamedTuple):
+    """What a claim found."""
+
+    generation_id: str
+    stage: Stage
+    is_new: bool
+    """Whether this claim made it, or brought a refused one back."""
+
+
+async def claim(
+    connection: Connection, generation_id: str, request: GenerationRequest
+) -> Claim:
+    """Take `generation_id` for `request`, or find that the same request has it already.
+
+    One key names one generation for ever. A generation that was refused before anything was reserved
+    starts over, since a refusal doesn't use the key up.
+
+    Raises:
+        RequestRefused: `key_reused`: the key or the id stands for another request.
+    """
+    key = request.idempotency_key or f"id:{generation_id}"
+    digest = request_hash(request)
+    wish = request.model_dump(mode="json", exclude_none=True)
+    async with connection.transaction():
+        inserted = await connection.fetchval(
+            SQL["insert"],
+            generation_id,
+            request.user_id,
+            key,
+            digest,
+            wish,
+            request.operation.value,
+            request.source.value,
+            request.model,
+        )
+        if inserted is not None:
+            await _append(connection, generation_id, Stage.ACCEPTED, 1)
+            return Claim(generation_id, Stage.ACCEPTED, is_new=True)
+        known = await connection.fetch(SQL["known"], generation_id, request.user_id, key)
+        for row in known:
+            if (row["generation_id"], row["user_id"], row["idempotency_key"]) != (
+                generation_id,
+                request.user_id,
+                key,
+            ):
+                raise _reused(row, request)
+        (row,) = known
+        stage = Stage(row["stage"])
+        if stage in TERMINAL and not row["reserved"]:
+            await connection.execute(
+                SQL["revive"], generation_id, digest, wish, request.source.value, request.model
+            )
+            await _append(connection, generation_id, Stage.ACCEPTED, row["last_seq"] + 1)
+            return Claim(generation_id, Stage.ACCEPTED, is_new=True)
+        if row["request_hash"] != digest:
+            raise _reused(row, request)
+        return Claim(generation_id, stage, is_new=False)
+
+
+def _reused(row: Any, request: GenerationRequest) -> RequestRefused:
+    if row["user_id"] != request.user_id:
+        return RequestRefused(FailureKind.KEY_REUSED, "The workflow id is taken; choose another.")
+    return RequestRefused(
+        FailureKind.KEY_REUSED,
+        f"idempotency_key: {request.idempotency_key!r} already names {row['generation_id']},"
+        " which was asked for otherwise.",
+    )
+
+
+async def record(
+    connection: Connection,
+    generation_id: str,
+    stage: Stage,
+    data: dict[str, Any] | None = None,
+    *,
+    failure: Failure | None = None,
+) -> bool:
+    """Move a generation to `stage` and append the event, in the caller's transaction.
+
+    Returns False, and changes nothing, where the table of transitions does not allow it: a repeated
+    activity finds its event there already.
+    """
+    row = await connection.fetchrow(SQL["lock"], generation_id)
+    if row is None or not may_follow(Stage(row["stage"]), stage):
+        return False
+    await _append(connection, generation_id, stage, row["last_seq"] + 1, data, failure)
+    return True
+
+
+async def _append(
+    connection: Connection,
+    generation_id: str,
+    stage: Stage,
+    seq: int,
+    data: dict[str, Any] | None = None,
+    failure: Failure | None = None,
+) -> None:
+    told = failure.model_dump(mode="json") if failure is not None else None
+    event = (data or {}) | ({"failure": told} if told else {})
+    await connection.execute(SQL["move"], generation_id, stage.value, seq, told, stage in TERMINAL)
+    await connection.execute(SQL["append"], generation_id, seq, stage.value, event)
+
+
+class Work(NamedTuple):
+    """What the steps after the reservation need of a generation."""
+
+    user_id: str
+    source: str
+    operation: str
+    request: dict[str, Any]
+    inputs: dict[str, str]
+    """Role → media id."""
+    body: dict[str, Any]
+    """The provider's parameters without prompt and URLs."""
+    terms: Terms
+    prompt: str | None
+    prompt_by: str | None
+    prediction_id: str | None
+
+
+async def work_of(connection: Connection, generation_id: str) -> Work:
+    """A reserved generation.
+
+    Raises:
+        UnknownGeneration: no such id, or nothing was reserved for it.
+    """
+    row = await connection.fetchrow(SQL["work"], generation_id)
+    if row is None or row["terms"] is None:
+        raise UnknownGeneration(f"no reserved generation {generation_id!r}")
+    return Work(**(dict(row) | {"terms": Terms.model_validate(row["terms"])}))
+
+
+async def user_hash(connection: Connection, user_id: str) -> str:
+    """32 hex characters that stand for a user in search attributes, fairness keys and file keys."""
+    key = await connection.fetchval(SQL["hash_key"])
+    return hmac.new(key.encode(), user_id.encode(), hashlib.sha256).hexdigest()[:32]

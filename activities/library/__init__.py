@@ -1,0 +1,4 @@
+"""The asset library: one row per finished video.
+
+`repository` writes and reads assets, owner-scoped; the row is the commit point of the file.
+"""

@@ -1,0 +1,147 @@
+"""Assets: recorded once per generation, read and deleted by their owner only."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from activities.database.pool import Connection, Pool
+from activities.database.statements import statements
+from activities.generations import repository as generations
+from activities.media.store import MediaStore
+from workflows.contracts.ids import asset_id_for
+from workflows.contracts.media import VideoFacts
+from workflows.contracts.results import StoredVideo
+from workflows.contracts.stages import Stage
+
+SQL = statements("activities.library", "queries.sql")
+_TITLE_CHARACTERS_MAX = 80
+
+
+class UnknownAsset(LookupError):
+    """No such asset, or not this owner's: the two look alike on purpose."""
+
+
+class Asset(BaseModel):
+    """One finished video, as `assets show -o json` prints it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    asset_id: str
+    generation_id: str
+    user_id: str
+    source: str
+    operation: str
+    model: str
+    title: str
+    description: str
+    prompt: str | None
+    tags: tuple[str, ...]
+    nsfw: bool
+    warnings: tuple[str, ...]
+    duration_s: float
+    width: int
+    height: int
+    file_size_bytes: int
+    sha256: str
+    mime_type: str
+    file_path: str | None
+    poster_path: str | None
+    url: str
+    created_at: datetime
+
+
+async def save(connection: Connection, generation_id: str, video: StoredVideo) -> str:
+    """Record the asset of a generation, in the caller's transaction; returns its id. Idempotent."""
+    work = await generations.work_of(connection, generation_id)
+    asset_id = asset_id_for(generation_id)
+    resolution = work.terms.quote.resolution
+    await connection.fetchval(
+        SQL["insert"],
+        asset_id,
+        generation_id,
+        work.user_id,
+        work.source,
+        work.operation,
+        work.terms.quote.model,
+        video.key,
+        video.poster_key,
+        list(video.extra_keys),
+        video.facts.model_dump(mode="json"),
+        video.nsfw,
+        list(video.warnings),
+        _title(work.prompt or work.operation),
+        work.prompt,
+        [work.source, "video", work.operation, resolution],
+    )
+    await generations.record(connection, generation_id, Stage.SETTLING, {"asset_id": asset_id})
+    return asset_id
+
+
+async def read(pool: Pool, store: MediaStore, asset_id: str, user_id: str | None) -> Asset:
+    """One asset, by id or a beginning of it that names one.
+
+    Raises:
+        UnknownAsset: none, several, or another owner's.
+    """
+    rows = await pool.fetch(SQL["read"], asset_id, user_id)
+    if len(rows) != 1:
+        raise UnknownAsset(f"{'several assets begin' if rows else 'no asset begins'} with {asset_id!r}")
+    return _asset(rows[0], store)
+
+
+async def find(
+    pool: Pool,
+    store: MediaStore,
+    *,
+    user_id: str | None = None,
+    source: str | None = None,
+    operation: str | None = None,
+    words: str | None = None,
+    limit: int = 100,
+) -> list[Asset]:
+    """Assets, newest first, by any of the filters."""
+    rows = await pool.fetch(SQL["list"], user_id, source, operation, words, limit)
+    return [_asset(row, store) for row in rows]
+
+
+async def delete(pool: Pool, store: MediaStore, asset_id: str, user_id: str) -> None:
+    """Hide an asset and delete its files.
+
+    Raises:
+        UnknownAsset: none of this id, or another owner's.
+    """
+    row = await pool.fetchrow(SQL["delete"], asset_id, user_id)
+    if row is None:
+        raise UnknownAsset(f"no asset {asset_id!r}")
+    for key in (row["key"], row["poster_key"], *row["extra_keys"]):
+        if key is not None:
+            await store.delete(key)
+
+
+def _asset(row: Any, store: MediaStore) -> Asset:
+    facts = VideoFacts.model_validate(row["facts"])
+    fields = {name: row[name] for name in Asset.model_fields if name in dict(row)}
+    return Asset(
+        **fields,
+        duration_s=facts.duration_s,
+        width=facts.width,
+        height=facts.height,
+        file_size_bytes=facts.size_bytes,
+        sha256=facts.sha256,
+        mime_type=facts.mime_type,
+        file_path=path_of(store, row["key"]),
+        poster_path=path_of(store, row["poster_key"]),
+        url=store.url(row["key"]),
+    )
+
+
+def path_of(store: MediaStore, key: str | None) -> str | None:
+    """The file of a key where the store is a folder, for those who may read it there."""
+    path = store.local_path(key) if key is not None else None
+    return str(path) if path is not None else None
+
+
+def _title(prompt: str) -> str:
+    line = " ".join(prompt.split())
+    return line if len(line) <= _TITLE_CHARACTERS_MAX else line[: _TITLE_CHARACTERS_MAX - 1] + "…"

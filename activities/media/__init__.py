@@ -1,0 +1,1 @@
+"""Pictures, audio and videos: checked by decoding, kept in one object store."""

@@ -1,0 +1,124 @@
+"""From a completed prediction to a verified video in the store."""
+
+import tempfile
+from pathlib import Path
+
+from activities.media.decoding import inspect, make_poster
+from activities.media.errors import DecodingFailed, FetchExpired, MediaError, MediaInvalid
+from activities.media.fetching import fetch, output_policy
+from activities.media.keys import output_key, poster_key
+from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
+from activities.provider.models import Prediction
+from activities.provider.wavespeed import WaveSpeed
+from workflows.contracts.ids import generation_digest
+from workflows.contracts.media import VideoFacts
+from workflows.contracts.quoting import Quote
+from workflows.contracts.results import StoredVideo
+from workflows.contracts.terms import Terms
+
+OUTPUTS_MAX = 4
+"""More outputs of one prediction than this are left at the provider."""
+
+DURATION_TOLERANCE_S = 0.5
+"""A larger difference from what was asked is a warning (design §4.6)."""
+
+SIZE_TOLERANCE_PX = 16
+"""Encoders round to their block size, which is no difference that a person sees."""
+
+
+class Downloads:
+    """Copies outputs into the store, and trusts none of them before it was decoded to its end."""
+
+    def __init__(self, client: WaveSpeed, store: MediaStore, settings: MediaSettings) -> None:
+        self._client = client
+        self._store = store
+        self._settings = settings
+
+    async def download(
+        self, terms: Terms, prediction_id: str
+    ) -> StoredVideo:
+        """Store the first playable output, further ones beside it, and a poster.
+
+        Idempotent: keys hold the content's hash. An expired URL is read again from the prediction once.
+
+        Raises:
+            MediaInvalid: no output is a playable video.
+            FetchError, StoreError, DecodingFailed, ProviderError: as their docstrings say.
+        """
+        prediction = await self._client.prediction(prediction_id)
+        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
+            try:
+                return await self._store_outputs(terms, prediction, Path(folder))
+            except FetchExpired:
+                prediction = await self._client.prediction(prediction_id)
+                return await self._store_outputs(terms, prediction, Path(folder))
+
+    async def _store_outputs(
+        self, terms: Terms, prediction: Prediction, folder: Path
+    ) -> StoredVideo:
+        if not prediction.outputs:
+            raise MediaInvalid("The prediction", "is completed without an output", "a video")
+        kept: list[tuple[str, VideoFacts]] = []
+        poster: str | None = None
+        refused: MediaError | None = None
+        for number, url in enumerate(prediction.outputs[:OUTPUTS_MAX]):
+            path = folder / f"output-{number}.mp4"
+            try:
+                key, facts = await self._store_one(terms, url, path)
+            except (MediaInvalid, DecodingFailed) as error:
+                refused = refused or error
+                continue
+            poster = poster or await self._store_poster(terms, path)
+            kept.append((key, facts))
+            path.unlink()
+        if not kept:
+            assert refused is not None, "every output was kept or refused"
+            raise refused
+        (key, facts), *extra = kept
+        return StoredVideo(
+            key=key,
+            facts=facts,
+            poster_key=poster,
+            extra_keys=tuple(extra_key for extra_key, _ in extra),
+            nsfw=prediction.has_nsfw,
+            warnings=differences(terms.quote, facts, nsfw=prediction.has_nsfw),
+        )
+
+    async def _store_one(
+        self, terms: Terms, url: str, path: Path
+    ) -> tuple[str, VideoFacts]:
+        policy = output_policy(
+            self._settings.download_hosts,
+            self._client.base_url,
+            size_bytes_max=self._settings.output_size_bytes_max,
+        )
+        await fetch(url, path, policy=policy)
+        facts = await inspect("video", path, self._settings)
+        digest = generation_digest(terms.generation_id)
+        key = output_key(terms.user_hash, digest, facts.sha256, ".mp4")
+        await self._store.put_file(path, key, mime_type=facts.mime_type)
+        return key, facts
+
+    async def _store_poster(self, terms: Terms, video: Path) -> str:
+        path = video.with_suffix(".jpg")
+        facts = await make_poster(video, path, self._settings)
+        digest = generation_digest(terms.generation_id)
+        key = poster_key(terms.user_hash, digest, facts.sha256, ".jpg")
+        await self._store.put_file(path, key, mime_type=facts.mime_type)
+        return key
+
+
+def differences(quote: Quote, facts: VideoFacts, *, nsfw: bool = False) -> tuple[str, ...]:
+    """What differs from the terms, a sentence each. A paid video is kept all the same."""
+    told: list[str] = []
+    if abs(facts.duration_s - quote.duration_s) > DURATION_TOLERANCE_S:
+        told.append(f"It lasts {facts.duration_s:.2f} s instead of {quote.duration_s:g} s.")
+    off_px = max(abs(facts.width - quote.width), abs(facts.height - quote.height))
+    if off_px > SIZE_TOLERANCE_PX:
+        told.append(
+            f"It is {facts.width}x{facts.height} instead of {quote.width}x{quote.height} pixels."
+        )
+    if nsfw:
+        told.append("The provider marked it as not safe for work.")
+    return tuple(told)

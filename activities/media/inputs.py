@@ -1,0 +1,129 @@
+"""A user's inputs: checked by decoding, stored once per owner and content, found again by media id."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import TypeAdapter
+
+from activities.database.pool import Pool
+from activities.database.statements import statements
+from activities.generations.repository import user_hash
+from activities.media.decoding import inspect
+from activities.media.errors import FetchError, FetchFailed, MediaInvalid
+from activities.media.fetching import fetch, guarded_input_policy
+from activities.media.keys import input_key
+from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
+from workflows.contracts.failures import FailureKind, RequestRefused
+from workflows.contracts.ids import media_id_for
+from workflows.contracts.media import (
+    AudioFacts,
+    ImageFacts,
+    MediaById,
+    MediaFacts,
+    MediaReference,
+)
+
+SQL = statements("activities.media", "queries.sql")
+_FACTS: TypeAdapter[MediaFacts] = TypeAdapter(MediaFacts)
+
+Role = Literal["image", "audio", "mask_image"]
+
+
+class Input(NamedTuple):
+    """One checked input in the store."""
+
+    media_id: str
+    key: str
+    facts: ImageFacts | AudioFacts
+
+
+Check = Callable[[ImageFacts | AudioFacts], None]
+"""Raises RequestRefused where a model doesn't take such a file."""
+
+
+def accept_all(_: ImageFacts | AudioFacts) -> None:
+    """For an upload that no model is known for yet."""
+
+
+class Inputs:
+    """Inputs of all users; every read and write is for one owner."""
+
+    def __init__(self, pool: Pool, store: MediaStore, settings: MediaSettings) -> None:
+        self._pool = pool
+        self._store = store
+        self._settings = settings
+
+    async def add(
+        self, user_id: str, path: Path, role: Role, check: Check = accept_all
+    ) -> Input:
+        """Check a local file and store it for `user_id`; what `check` refuses is not stored.
+
+        Raises:
+            RequestRefused: `invalid_media`: it isn't what `role` needs, with the file's name and why.
+            MediaError: the decoder or the store gave no answer.
+        """
+        try:
+            facts = await inspect("audio" if role == "audio" else "image", path, self._settings)
+        except MediaInvalid as error:
+            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
+        assert isinstance(facts, ImageFacts | AudioFacts), "inputs are pictures and sound"
+        check(facts)
+        async with self._pool.acquire() as connection:
+            owner = await user_hash(connection, user_id)
+        key = input_key(owner, facts.sha256)
+        # The file first: a row promises that it is there.
+        await self._store.put_file(path, key, mime_type=facts.mime_type)
+        media_id = media_id_for(user_id, facts.sha256)
+        await self._pool.execute(
+            SQL["insert"], media_id, user_id, key, facts.model_dump(mode="json")
+        )
+        return Input(media_id, key, facts)
+
+    async def resolve(
+        self, user_id: str, reference: MediaReference, role: Role, check: Check = accept_all
+    ) -> Input:
+        """The input that `reference` names; one at a URL is copied into the store first.
+
+        Raises:
+            RequestRefused: `invalid_media`: no such id of this owner, another kind of media, a URL that
+                isn't fetched, a file that isn't what `role` needs.
+            FetchFailed: the URL's server failed in a way that another try may mend.
+        """
+        if isinstance(reference, MediaById):
+            found = await self._find(user_id, reference.media_id, role)
+            check(found.facts)
+            return found
+        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
+            path = Path(folder) / role
+            policy = guarded_input_policy(
+                size_bytes_max=self._settings.input_size_bytes_max,
+                allow_loopback=self._settings.allow_private_inputs,
+            )
+            try:
+                await fetch(reference.url, path, policy=policy)
+            except FetchFailed as error:
+                # A server that says 4xx says the same tomorrow; a broken connection may not.
+                if error.status is None or error.status >= 500:  # noqa: PLR2004
+                    raise
+                raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}") from error
+            except FetchError as error:
+                raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}") from error
+            return await self.add(user_id, path, role, check)
+
+    async def _find(self, user_id: str, media_id: str, role: Role) -> Input:
+        row = await self._pool.fetchrow(SQL["use"], media_id, user_id)
+        if row is None:
+            raise RequestRefused(
+                FailureKind.INVALID_MEDIA,
+                f"{role}: {media_id} is not a media id of this user; `stillmotion upload FILE` makes one.",
+            )
+        facts = _FACTS.validate_python(row["facts"])
+        wanted = "audio" if role == "audio" else "image"
+        if facts.kind != wanted or not isinstance(facts, ImageFacts | AudioFacts):
+            raise RequestRefused(
+                FailureKind.INVALID_MEDIA, f"{role}: {media_id} is {facts.kind}; allowed: {wanted}."
+            )
+        return Input(media_id, row["key"], facts)

@@ -1,0 +1,210 @@
+"""Whether a video is whole and playable, by decoding it to its last frame; and its poster.
+
+A provider's download can be an error page, a file cut short or one with a hole in it, and players
+and headers hide each of these. Four checks find them all: the boxes add up to the file's size,
+every packet decodes, no frame of the index is missing, the last one ends where the header says.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+from activities.media.containers import (
+    MP4,
+    ContainerFormat,
+    Undecodable,
+    boxes_size_bytes,
+    opened,
+    sniff,
+)
+from activities.media.errors import VideoCorrupt
+from activities.media.files import OUTPUT_SIZE_BYTES_MAX, sha256_of, size_within
+from activities.media.images import inspect_image
+from workflows.contracts.media import ImageFacts, VideoFacts
+
+POSTER_SIDE_PX_MAX = 640
+
+_ALLOWED = "a complete MP4 or WebM video"
+
+# Encoders round the header's length to a frame or two; a cut is longer.
+_SHORT_S_MAX = 0.5
+
+# A fade from black is over in seconds; a film that is dark for longer gets its first frame.
+_POSTER_FRAMES_MAX = 240
+_THUMBNAIL_PX = 64
+_BRIGHT_LUMA = 40
+_BRIGHT_SHARE_MIN = 0.02
+
+_POSTER_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What decoding has shown so far; times in the stream's time base."""
+
+    frames: int = 0
+    hidden: int = 0
+    first: int | None = None
+    end: int = 0
+    width: int = 0
+    height: int = 0
+
+    def add(self, frame: VideoFrame, frame_length: int) -> None:
+        if not self.frames:
+            self.width, self.height = frame.width, frame.height
+        self.frames += 1
+        if frame.pts is not None:
+            self.first = frame.pts if self.first is None else min(self.first, frame.pts)
+            self.end = max(self.end, frame.pts + (frame.duration or frame_length))
+
+
+def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) -> VideoFacts:
+    """Decode the video with its sound to the end and say what it is; width and height as coded.
+
+    Raises:
+        TooLarge: It is over the limit.
+        VideoCorrupt: Anything else is wrong with it; the reason says what.
+    """
+    size_bytes = size_within(path, size_bytes_max)
+    form = _form(path, size_bytes)
+    try:
+        with opened(path, form) as container:
+            stream = _pictures(path, container)
+            seen = _decode(path, container, stream)
+            duration_s = _checked_duration_s(path, container, stream, seen)
+            codec, has_audio = stream.codec_context.name, bool(container.streams.audio)
+    except Undecodable as error:
+        raise _corrupt(path, "is damaged: it does not decode to its end") from error
+    return VideoFacts(
+        mime_type=form.video_mime_type or "video/mp4",
+        size_bytes=size_bytes,
+        sha256=sha256_of(path),
+        duration_s=duration_s,
+        width=seen.width,
+        height=seen.height,
+        codec=codec,
+        frames=seen.frames,
+        has_audio=has_audio,
+    )
+
+
+def make_poster(video_path: Path, out_path: Path) -> ImageFacts:
+    """Write the first frame that is not black, its longest side 640 pixels at most.
+
+    Args:
+        video_path: A video that `inspect_video` took.
+        out_path: Its suffix says the format: `.jpg` or `.webp`.
+
+    Raises:
+        ValueError: The suffix is another.
+        VideoCorrupt: There is no frame to be had.
+    """
+    poster_format = _POSTER_FORMATS.get(out_path.suffix.lower())
+    if poster_format is None:
+        raise ValueError(f"a poster is a .jpg or a .webp file, not {out_path.suffix!r}")
+    form = _form(video_path, video_path.stat().st_size)
+    try:
+        with opened(video_path, form) as container:
+            frame = _poster_frame(container, _pictures(video_path, container))
+            if frame is None:
+                raise _corrupt(video_path, "holds no picture")
+            scale = min(1.0, POSTER_SIDE_PX_MAX / max(frame.width, frame.height))
+            size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
+            image: Image.Image = frame.to_image(width=size[0], height=size[1])
+    except Undecodable as error:
+        raise _corrupt(video_path, "is damaged: it does not decode") from error
+    image.save(out_path, format=poster_format, quality=85)
+    return inspect_image(out_path)
+
+
+def _form(path: Path, size_bytes: int) -> ContainerFormat:
+    if not size_bytes:
+        raise _corrupt(path, "is empty")
+    form = sniff(path)
+    if form is None or form.video_mime_type is None:
+        raise _corrupt(path, "is not a video in a format that is taken")
+    if form is MP4:
+        boxes = boxes_size_bytes(path)
+        if boxes is None:
+            raise _corrupt(path, f"is cut short or damaged: {size_bytes:,} bytes do not add up")
+        if boxes != size_bytes:
+            raise _corrupt(path, f"is cut short: it has {size_bytes:,} of {boxes:,} bytes")
+    return form
+
+
+def _pictures(path: Path, container: InputContainer) -> VideoStream:
+    if not container.streams.video:
+        raise _corrupt(path, "holds no pictures")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    stream.thread_count = 2
+    return stream
+
+
+def _decode(path: Path, container: InputContainer, stream: VideoStream) -> _Seen:
+    seen = _Seen()
+    rate, base = stream.average_rate, stream.time_base
+    frame_length = round(1 / (rate * base)) if rate and base else 0
+    tracks: list[VideoStream | AudioStream] = [stream, *container.streams.audio]
+    for packet in container.demux(*tracks):
+        if packet.is_corrupt:
+            raise _corrupt(path, "is damaged: a part of it is unreadable")
+        decoded = packet.decode()
+        if packet.stream_index != stream.index:
+            continue
+        # An edit list hides frames that are there, say those before a trimmed start.
+        seen.hidden += bool(packet.size) and packet.is_discard
+        for frame in decoded:
+            if not isinstance(frame, VideoFrame):
+                continue
+            if frame.is_corrupt:
+                raise _corrupt(path, f"is damaged: frame {seen.frames + 1} is not whole")
+            seen.add(frame, frame_length)
+    return seen
+
+
+def _checked_duration_s(
+    path: Path, container: InputContainer, stream: VideoStream, seen: _Seen
+) -> float:
+    """Seconds from the first frame's start to the last one's end, if the header says the same."""
+    if not seen.frames or seen.first is None or not stream.time_base:
+        raise _corrupt(path, "holds no pictures")
+    # A fragmented MP4 and a WebM give no number.
+    if seen.frames + seen.hidden < stream.frames:
+        missing = stream.frames - seen.frames - seen.hidden
+        raise _corrupt(path, f"is damaged: {missing} of {stream.frames} frames do not decode")
+    duration_s = float((seen.end - seen.first) * stream.time_base)
+    if stream.duration is not None:
+        claimed_s = float(stream.duration * stream.time_base)
+    else:
+        claimed_s = (container.duration or 0) / av.time_base
+    if claimed_s - duration_s > _SHORT_S_MAX:
+        raise _corrupt(path, f"is cut short: it plays {duration_s:.1f} s of {claimed_s:.1f} s")
+    return duration_s
+
+
+def _poster_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    first: VideoFrame | None = None
+    for number, frame in enumerate(container.decode(stream)):
+        if _is_bright(frame):
+            return frame
+        first = first or frame
+        if number + 1 >= _POSTER_FRAMES_MAX:
+            break
+    return first
+
+
+def _is_bright(frame: VideoFrame) -> bool:
+    small = frame.reformat(width=_THUMBNAIL_PX, height=_THUMBNAIL_PX, format="gray")
+    luma = bytes(small.planes[0])
+    return sum(value > _BRIGHT_LUMA for value in luma) >= _BRIGHT_SHARE_MIN * len(luma)
+
+
+def _corrupt(path: Path, reason: str) -> VideoCorrupt:
+    return VideoCorrupt(path.name, reason, _ALLOWED)

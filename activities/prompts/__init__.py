@@ -1,0 +1,1 @@
+"""The prompt that a model is given, made once per generation."""

@@ -1,0 +1,172 @@
+"""The provider's Temporal face: stage, submit, reconcile, poll, withdraw."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.beating import HEARTBEAT_INTERVAL_S, heartbeats
+from activities.boundary import boundary
+from activities.database.pool import Pool
+from activities.generations import repository as generations
+from activities.provider.errors import (
+    AccessDenied,
+    KeyRefused,
+    NotFound,
+    Overloaded,
+    ProviderError,
+)
+from activities.provider.identity import ProviderChanged
+from activities.provider.polling import interval_s, look
+from activities.provider.reconciliation import Reconciliation
+from activities.provider.staging import Staging
+from activities.provider.submissions import InFlight, Submissions
+from activities.provider.wavespeed import WaveSpeed
+from workflows.contracts import activities as contract
+from workflows.contracts.activities import (
+    ForGeneration,
+    InputsStaged,
+    PredictionEnd,
+    Reconciled,
+    Resolve,
+    Submitted,
+    Verdict,
+    Watch,
+    Withdrawn,
+)
+from workflows.contracts.failures import FailureKind, failure
+from workflows.contracts.stages import Stage
+
+
+@dataclass
+class ProviderActivities(contract.Provider):
+    """What the provider's steps need."""
+
+    pool: Pool
+    client: WaveSpeed
+    staging: Staging
+    submissions: Submissions
+    reconciliation: Reconciliation
+
+    @activity.defn(name="provider.stage_inputs")
+    @boundary
+    async def stage_inputs(self, task: ForGeneration) -> InputsStaged:
+        """Upload the inputs, unless they are staged already."""
+        async with heartbeats():
+            return InputsStaged(inputs=await self.staging.stage(task.generation_id))
+
+    @activity.defn(name="provider.submit")
+    @boundary
+    async def submit(self, task: ForGeneration) -> Submitted:
+        """The one paid POST, under the protocol of `submissions`."""
+        await self._require_running()
+        async with heartbeats():
+            try:
+                return Submitted(prediction_id=await self.submissions.submit(task.generation_id))
+            except InFlight:
+                raise ApplicationError(
+                    "Another process is sending.", type=FailureKind.SUBMISSION_AMBIGUOUS.value
+                ) from None
+
+    async def _require_running(self) -> None:
+        paused = await self.pool.fetchval("SELECT true FROM deployment WHERE name = 'paused'")
+        if paused:
+            told = failure(FailureKind.SUBMITS_PAUSED, "Submits are paused.")
+            raise ApplicationError(told.message, told.model_dump(mode="json"), type=told.kind.value)
+
+    @activity.defn(name="provider.reconcile")
+    @boundary
+    async def reconcile(self, task: ForGeneration) -> Reconciled:
+        """One look for a prediction whose id was never received."""
+        return await self.reconciliation.reconcile(task.generation_id)
+
+    @activity.defn(name="provider.resolve")
+    @boundary
+    async def resolve(self, task: Resolve) -> Reconciled:
+        """Carry out a person's decision; `give_up` needs nothing of the provider."""
+        try:
+            named = task.resolution.prediction_id
+            if named is not None:
+                return await self.reconciliation.adopt(task.generation_id, named)
+            if task.resolution.decision == "resubmit":
+                return await self.reconciliation.resubmit(task.generation_id)
+        except InFlight:
+            return Reconciled(
+                verdict=Verdict.IN_FLIGHT, evidence="Another process may still be sending."
+            )
+        return Reconciled(verdict=Verdict.UNPROVEN, evidence="Nothing to carry out.")
+
+    @activity.defn(name="provider.poll")
+    @boundary
+    async def poll(self, task: Watch) -> PredictionEnd:
+        """Look every 3 to 15 s, growing with the job's age, until it ends or the deadline passes.
+
+        Transport errors, 429 and 5xx are part of the weather: the next look may be better.
+        """
+        end = PredictionEnd(state="running")
+        await self._require_provider(task)
+        async with self.pool.acquire() as connection, connection.transaction():
+            # Only a parked one moves: it is waited for again.
+            await generations.record(connection, task.terms.generation_id, Stage.GENERATING)
+        while _now() < task.deadline_at:
+            pause_s = interval_s((_now() - task.accepted_at).total_seconds())
+            try:
+                end = await look(self.client, task.prediction_id)
+            except (KeyRefused, AccessDenied):
+                raise
+            except Overloaded as error:
+                pause_s = max(pause_s, error.retry_after_s or 0)
+                activity.logger.warning("the provider asks to slow down for %.0f s", pause_s)
+            except ProviderError as error:
+                activity.logger.warning("a look failed: %s", error)
+            if end.state != "running":
+                return end
+            await self._pause(min(pause_s, (task.deadline_at - _now()).total_seconds()))
+        return end
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, with a heartbeat now and then: a heartbeat's reply brings the cancel."""
+        while seconds > 0:
+            activity.heartbeat()
+            await asyncio.sleep(min(seconds, HEARTBEAT_INTERVAL_S))
+            seconds -= HEARTBEAT_INTERVAL_S
+
+    @activity.defn(name="provider.check")
+    @boundary
+    async def check(self, task: Watch) -> PredictionEnd:
+        """Look once."""
+        await self._require_provider(task)
+        return await look(self.client, task.prediction_id)
+
+    @activity.defn(name="provider.withdraw")
+    @boundary
+    async def withdraw(self, task: Watch) -> Withdrawn:
+        """Ask the provider to drop the job; one that has finished is kept, since it is paid."""
+        await self._require_provider(task)
+        end = await look(self.client, task.prediction_id)
+        if end.state != "running":
+            return Withdrawn(state=end.state, kind=end.kind, message=end.message)
+        with suppress(NotFound):
+            await self.client.delete(task.prediction_id)
+        return Withdrawn(state="deleted")
+
+    async def _require_provider(self, task: Watch) -> None:
+        """Heal a row that missed its outcome, and refuse to look in the wrong place."""
+        terms = task.terms
+        try:
+            self.submissions.identity.require(terms.base_url, terms.key_fingerprint)
+        except ProviderChanged as error:
+            told = failure(FailureKind.PROVIDER_CHANGED, str(error))
+            raise ApplicationError(
+                told.message, told.model_dump(mode="json"), type=told.kind.value, non_retryable=True
+            ) from None
+        await self.submissions.accept(
+            terms.generation_id, task.prediction_id, "known from the workflow's history"
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

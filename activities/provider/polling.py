@@ -1,0 +1,63 @@
+"""Waiting for a prediction: the interval, and how the provider's words become ours."""
+
+import random
+
+from activities.provider.errors import NotFound, PromptRejected
+from activities.provider.models import Prediction, Status
+from activities.provider.wavespeed import WaveSpeed
+from workflows.contracts.activities import PredictionEnd
+from workflows.contracts.failures import FailureKind
+
+INTERVAL_MIN_S = 3.0
+INTERVAL_MAX_S = 15.0
+_GROWS_OVER_S = 300.0
+"""At five minutes the interval has its full length: later, seconds matter less than requests."""
+
+_MODERATION = range(1200, 1300)
+
+
+def interval_s(age_s: float, jitter: float | None = None) -> float:
+    """Seconds until the next look at a job of this age: 3 to 15, ±20 %.
+
+    `jitter` from 0 to 1 replaces the random one.
+    """
+    share = min(1.0, max(0.0, age_s) / _GROWS_OVER_S)
+    interval = INTERVAL_MIN_S + (INTERVAL_MAX_S - INTERVAL_MIN_S) * share
+    shift = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
+    return interval * (0.8 + 0.4 * shift)
+
+
+async def look(client: WaveSpeed, prediction_id: str) -> PredictionEnd:
+    """How the job stands now.
+
+    Raises:
+        ProviderError: the provider could not be asked; a missing prediction is `gone`, not an error.
+    """
+    try:
+        return end_of(await client.prediction(prediction_id))
+    except NotFound:
+        return PredictionEnd(
+            state="gone",
+            kind=FailureKind.PROVIDER_LOST,
+            message="The provider does not know the prediction.",
+        )
+
+
+def end_of(prediction: Prediction) -> PredictionEnd:
+    """The provider's status in our words; its own text is never shown."""
+    match prediction.status:
+        case Status.RUNNING:
+            return PredictionEnd(state="running")
+        case Status.COMPLETED:
+            return PredictionEnd(state="completed")
+        case _ if prediction.error_code in _MODERATION:
+            return PredictionEnd(
+                state="failed", kind=FailureKind.PROMPT_REJECTED, message=PromptRejected.sentence
+            )
+        case _:
+            code = f" (code {prediction.error_code})" if prediction.error_code else ""
+            return PredictionEnd(
+                state="failed",
+                kind=FailureKind.PROVIDER_FAILED,
+                message=f"The provider's job ended as {prediction.status}{code}.",
+            )

@@ -1,0 +1,91 @@
+"""Sending a generation's inputs to the provider, under URLs that no other generation has."""
+
+import secrets
+import tempfile
+from pathlib import Path
+
+from activities.database.pool import Pool
+from activities.generations.repository import Work, work_of
+from activities.media.nonces import with_nonce
+from activities.media.store import MediaStore
+from activities.provider.submissions import StagedUrlTaken, Submissions
+from activities.provider.wavespeed import WaveSpeed
+from workflows.contracts.ids import generation_digest
+
+_SUFFIXES = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/webp": "webp",
+    "image/bmp": "bmp",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/ogg": "ogg",
+    "audio/aac": "aac",
+    "audio/flac": "flac",
+    "audio/mp4": "m4a",
+}
+_TRIES = 3
+
+
+class Staging:
+    """Uploads from the media store to the provider."""
+
+    def __init__(
+        self, pool: Pool, store: MediaStore, client: WaveSpeed, submissions: Submissions
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._client = client
+        self._submissions = submissions
+
+    async def stage(self, generation_id: str) -> int:
+        """Upload every input and write the submission down; returns how many inputs there are.
+
+        The image's URL is the mark by which a lost prediction is found, so it must be this generation's alone:
+        where the provider gives it twice, the image goes again with a nonce inside. Idempotent.
+
+        Raises:
+            StagedUrlTaken: the provider gave a URL of another generation three times.
+        """
+        async with self._pool.acquire() as connection:
+            work = await work_of(connection, generation_id)
+        if await self._submissions.read(generation_id) is not None:
+            return len(work.inputs)
+        urls = {
+            role: await self._upload(work, role)
+            for role in sorted(work.inputs)
+            if role != "image"
+        }
+        for attempt in range(_TRIES):
+            urls["image"] = await self._upload(work, "image", apart=attempt > 0)
+            body = {**work.body, **urls}
+            if work.prompt is not None:
+                body["prompt"] = work.prompt
+            try:
+                await self._submissions.prepare(
+                    generation_id, work.terms.provider_path, urls["image"], body
+                )
+            except StagedUrlTaken:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                break
+        return len(work.inputs)
+
+    async def _upload(self, work: Work, role: str, *, apart: bool = False) -> str:
+        row = await self._pool.fetchrow(
+            "SELECT key, facts FROM media WHERE media_id = $1 AND user_id = $2",
+            work.inputs[role],
+            work.user_id,
+        )
+        assert row is not None, "an input of a reserved generation stays in the store"
+        mime_type = row["facts"]["mime_type"]
+        nonce = secrets.token_hex(8)
+        digest = generation_digest(work.terms.generation_id)
+        name = f"{digest}-{nonce}-{role}.{_SUFFIXES[mime_type]}"
+        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
+            path = Path(folder) / name
+            await self._store.fetch_to(row["key"], path)
+            if apart:
+                path.write_bytes(with_nonce(path.read_bytes(), mime_type, nonce))
+            return await self._client.upload(path, filename=name, content_type=mime_type)

@@ -1,0 +1,23 @@
+"""How people and backends start and follow generations: the Python client and the CLI.
+
+`from starter import VideoClient` for code; `cli/` is the `stillmotion` command. Both read through the plain
+clients of `activities` and never import an activity or a worker. Start with `client.py`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starter.client import VideoClient
+    from starter.handles import GenerationFailed, GenerationHandle, NotFinished
+
+__all__ = ["GenerationFailed", "GenerationHandle", "NotFinished", "VideoClient"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client when it is asked for: `stillmotion --help` needs none of its libraries."""
+    if name == "VideoClient":
+        return import_module("starter.client").VideoClient
+    if name in __all__:
+        return getattr(import_module("starter.handles"), name)
+    raise AttributeError(f"module 'starter' has no attribute {name!r}")

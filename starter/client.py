@@ -1,0 +1,328 @@
+"""The Python client: start generations and follow them.
+
+    async with await VideoClient.connect() as client:
+        handle = await client.image_to_video("photo.jpg", "a slow zoom", user_id="ann")
+        video = await handle.result()
+
+Validation, quotes and reads are the same code that the workers use; the database role can't touch money.
+"""
+
+import uuid
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities.database.pool import STARTER_ROLE, Pool, connect
+from activities.generations import repository as generations
+from activities.generations.reading import Filters, Reader
+from activities.ledger.catalogues import load_catalogue
+from activities.ledger.pricing import checks, price
+from activities.ledger.repository import plan_of
+from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
+from activities.library import repository as library
+from activities.media.inputs import Inputs, Role
+from activities.media.store import MediaStore
+from starter.handles import GenerationHandle
+from starter.places import DATA_DIR, NotReachable, Place, find_place
+from starter.sources import MediaSource, to_reference, upload
+from workflows.contracts import queues
+from workflows.contracts.failures import FailureKind, RequestRefused, failure
+from workflows.contracts.ids import generation_id_for
+from workflows.contracts.quoting import check_max_cost, choose, resolve
+from workflows.contracts.requests import ImageToVideoRequest, Operation, Source
+from workflows.contracts.results import Generation
+from workflows.contracts.stages import TERMINAL, Stage, Status
+
+_SUMMARY_BYTES_MAX = 200
+"""Temporal's limit for a static summary."""
+
+WORKFLOW_TYPES = {Operation.IMAGE_TO_VIDEO: "ImageToVideo"}
+
+
+class VideoClient:
+    """Starts and follows generations. Get one from `connect`, and close it."""
+
+    def __init__(self, temporal: Client, pool: Pool, place: Place, stack: AsyncExitStack) -> None:
+        self.temporal = temporal
+        self.store = MediaStore.from_url(place.media.media_url)
+        self.reader = Reader(pool, self.store)
+        self.inputs = Inputs(pool, self.store, place.media)
+        self.catalogue = load_catalogue(place.ledger.catalogue)
+        self.place = place
+        self._pool = pool
+        self._stack = stack
+
+    @classmethod
+    async def connect(cls, data_dir: Path = DATA_DIR) -> Self:
+        """Connect by the environment, else to the `stillmotion dev` of `data_dir`.
+
+        Raises:
+            NotReachable: Temporal or PostgreSQL does not answer, or nothing says where they are.
+        """
+        place = find_place(data_dir)
+        config = ClientConfig.load_client_connect_config()
+        if place.temporal is not None:
+            config["target_host"] = place.temporal
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(connect(place.database, role=STARTER_ROLE))
+            try:
+                temporal = await Client.connect(**config, data_converter=pydantic_data_converter)
+            except RuntimeError as error:
+                raise NotReachable(
+                    f"Temporal does not answer at {config.get('target_host', 'localhost:7233')}:"
+                    " start it with `stillmotion dev`, or set TEMPORAL_ADDRESS."
+                ) from error
+            return cls(temporal, pool, place, stack.pop_all())
+        raise AssertionError("the block returns or raises")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Starting
+
+    async def image_to_video(
+        self,
+        image: MediaSource,
+        prompt: str,
+        *,
+        user_id: str,
+        audio: MediaSource | None = None,
+        **parameters: Any,
+    ) -> GenerationHandle:
+        """Start an image-to-video generation, or find the one that the same key names.
+
+        Args:
+            image: path, bytes, base64, data URI, https URL or media id.
+            prompt: what should happen in the video.
+            user_id: whose quota it takes.
+            audio: like `image`; WAN models only.
+            **parameters: the other fields of `ImageToVideoRequest`, None = the model's default.
+
+        Raises:
+            RequestRefused: what can't be done as written; nothing was reserved or submitted.
+        """
+        request = await self.image_to_video_request(
+            image, prompt, user_id=user_id, audio=audio, **parameters
+        )
+        return await self.start(request)
+
+    async def image_to_video_request(
+        self,
+        image: MediaSource,
+        prompt: str,
+        *,
+        user_id: str,
+        audio: MediaSource | None = None,
+        **parameters: Any,
+    ) -> ImageToVideoRequest:
+        """The validated request, its files uploaded; nothing is started."""
+        draft = _request(
+            image={"url": "https://not.checked.yet"},
+            prompt=prompt,
+            user_id=user_id,
+            audio={"url": "https://not.checked.yet"} if audio is not None else None,
+            **parameters,
+        )
+        # Parameters first: a wrong one should not cost an upload.
+        entry = choose(self.catalogue, draft)
+        resolve(entry, draft)
+        sources: dict[Role, MediaSource | None] = {"image": image, "audio": audio}
+        references = {
+            role: await to_reference(self.inputs, user_id, source, role, checks(entry, role))
+            for role, source in sources.items()
+            if source is not None
+        }
+        return draft.model_copy(update={"audio": None, **references})
+
+    async def ai_video_generate(
+        self, operation_type: str, image: MediaSource, prompt: str, **parameters: Any
+    ) -> GenerationHandle:
+        """The one entry for every operation; `image-to-video` for now.
+
+        Raises:
+            RequestRefused: another operation, by name; or as the operation itself.
+        """
+        if operation_type != Operation.IMAGE_TO_VIDEO:
+            raise RequestRefused(
+                FailureKind.INVALID_REQUEST,
+                f"operation_type: {operation_type!r}; allowed: {Operation.IMAGE_TO_VIDEO.value}.",
+            )
+        return await self.image_to_video(image, prompt, **parameters)
+
+    async def start(self, request: ImageToVideoRequest) -> GenerationHandle:
+        """Start a request that is complete, once: the same key gives the same generation.
+
+        Raises:
+            RequestRefused: the key names another request.
+            NotReachable: Temporal could not be asked; nothing was reserved.
+        """
+        key = request.idempotency_key or uuid.uuid4().hex
+        request = request.model_copy(update={"idempotency_key": key})
+        generation_id = generation_id_for(request.user_id, key)
+        async with self._pool.acquire() as connection:
+            claimed = await generations.claim(connection, generation_id, request)
+            user_hash = await generations.user_hash(connection, request.user_id)
+            plan = await plan_of(connection, request.user_id, self.place.ledger)
+        if claimed.stage not in TERMINAL:
+            await self._start_workflow(generation_id, request, user_hash, plan.fairness_weight)
+        return GenerationHandle(self, generation_id, request.user_id)
+
+    async def _start_workflow(
+        self, generation_id: str, request: ImageToVideoRequest, user_hash: str, weight: float
+    ) -> None:
+        model = choose(self.catalogue, request).title
+        summary = f"{model}: {' '.join(request.prompt.split())}"
+        attributes = TypedSearchAttributes(
+            [
+                SearchAttributePair(queues.USER, user_hash),
+                SearchAttributePair(queues.OPERATION, request.operation.value),
+                SearchAttributePair(queues.SOURCE, request.source.value),
+                SearchAttributePair(queues.STATUS, Status.RUNNING.value),
+            ]
+        )
+        try:
+            await self.temporal.start_workflow(
+                WORKFLOW_TYPES[request.operation],
+                request.model_dump(mode="json", exclude_none=True),
+                id=generation_id,
+                task_queue=queues.TaskQueue.GENERATIONS.value,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                # A refused or lost run may start over under its id; the ledger keeps it from paying twice.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                static_summary=_shortened(summary),
+                search_attributes=attributes,
+                priority=Priority(fairness_key=user_hash, fairness_weight=weight),
+            )
+        except WorkflowAlreadyStartedError:
+            # It completed between the claim and the start: the claim's generation is the answer.
+            return
+        except RPCError as error:
+            await self._start_failed(generation_id)
+            raise NotReachable(f"Temporal did not take the start ({error.status.name}).") from error
+
+    async def _start_failed(self, generation_id: str) -> None:
+        """No list should show a start that nobody took; a workflow that began all the same revives it."""
+        told = failure(FailureKind.INTERNAL, "Temporal did not take the start.")
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(generations.SQL["lock"], generation_id)
+            if row is not None and Stage(row["stage"]) is Stage.ACCEPTED:
+                await generations.record(connection, generation_id, Stage.FAILED, failure=told)
+
+    # Before spending
+
+    async def estimate(self, request: ImageToVideoRequest) -> Estimate:
+        """The quote, and whether it would be granted now, by the code that reserves.
+
+        Raises:
+            RequestRefused: the model doesn't take the request.
+        """
+        priced = await price(self.catalogue, self.inputs, request)
+        check_max_cost(request, priced.quote)
+        async with self._pool.acquire() as connection:
+            return await estimate_of(connection, request.user_id, priced.quote, self.place.ledger)
+
+    async def upload(self, source: str | Path | bytes, *, user_id: str, audio: bool = False) -> str:
+        """Check and store a file for `user_id`; returns its media id."""
+        return await upload(self.inputs, user_id, source, "audio" if audio else "image")
+
+    # Reading
+
+    async def get(self, generation_id: str, *, user_id: str | None = None) -> GenerationHandle:
+        """A handle by id or unique beginning.
+
+        Raises:
+            UnknownGeneration: none, several, or another owner's.
+        """
+        return GenerationHandle(self, await self.reader.find_id(generation_id, user_id), user_id)
+
+    async def generations(
+        self,
+        *,
+        user_id: str | None = None,
+        status: Status | None = None,
+        operation: Operation | None = None,
+        source: Source | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Generation]:
+        """Generations, newest first."""
+        return await self.reader.find(Filters(user_id, status, operation, source, since, limit))
+
+    async def assets(
+        self,
+        *,
+        user_id: str | None = None,
+        source: str | None = None,
+        operation: str | None = None,
+        words: str | None = None,
+        limit: int = 100,
+    ) -> list[library.Asset]:
+        """Finished videos, newest first; `words` are searched in title, description and prompt."""
+        return await library.find(
+            self._pool,
+            self.store,
+            user_id=user_id,
+            source=source,
+            operation=operation,
+            words=words,
+            limit=limit,
+        )
+
+    async def asset(self, asset_id: str, *, user_id: str | None = None) -> library.Asset:
+        """One asset, by id or unique beginning."""
+        return await library.read(self._pool, self.store, asset_id, user_id)
+
+    async def delete_asset(self, asset_id: str, *, user_id: str) -> None:
+        """Delete an asset and its files; the ledger keeps what it cost."""
+        await library.delete(self._pool, self.store, asset_id, user_id)
+
+    async def asset_key(self, generation_id: str) -> str | None:
+        """The store's key of a generation's video; None while there is none."""
+        return await self._pool.fetchval(
+            "SELECT key FROM assets WHERE generation_id = $1 AND deleted_at IS NULL", generation_id
+        )
+
+    async def usage(self, user_id: str) -> Usage:
+        """Limit, reserved, settled and remaining of the user's present period."""
+        async with self._pool.acquire() as connection:
+            return await usage_of(connection, user_id, self.place.ledger)
+
+
+def _request(**fields: Any) -> ImageToVideoRequest:
+    try:
+        return ImageToVideoRequest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        value = repr(first["input"])
+        told = f"{field}: {value if len(value) <= 100 else value[:97] + '...'}: {first['msg']}."  # noqa: PLR2004
+        raise RequestRefused(FailureKind.INVALID_REQUEST, told) from error
+
+
+def _shortened(text: str) -> str:
+    raw = text.encode()
+    if len(raw) <= _SUMMARY_BYTES_MAX:
+        return text
+    return raw[: _SUMMARY_BYTES_MAX - 4].decode(errors="ignore") + "…"

@@ -1,0 +1,151 @@
+"""A handle on one generation: follow it, steer it, read what it made."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.contracts.failures import RULES, Failure
+from workflows.contracts.progress import Progress, ProgressFacts, estimate
+from workflows.contracts.results import Generation
+from workflows.contracts.stages import PARKED, TERMINAL, Stage, Status
+
+if TYPE_CHECKING:
+    from starter.client import VideoClient
+
+LOOK_INTERVAL_S = 0.25
+"""A look reads two indexed rows; no long poll at Temporal is held, so followers cost it nothing."""
+
+
+class GenerationFailed(Exception):
+    """The generation ended without a video. `failure` has kind, message, hint and money."""
+
+    def __init__(self, generation: Generation) -> None:
+        assert generation.error is not None, "a generation without a video says why"
+        self.generation = generation
+        self.failure: Failure = generation.error
+        super().__init__(f"{self.failure.message} {self.failure.money} {self.failure.hint}")
+
+    @property
+    def exit_code(self) -> int:
+        """What the CLI exits with."""
+        return RULES[self.failure.kind].exit_code
+
+
+class NotFinished(Exception):
+    """The generation goes on, or is parked; nothing is lost. `progress` says where it is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        super().__init__(progress.message)
+
+
+class GenerationHandle:
+    """One generation of one owner. Nothing here starts anything or costs money."""
+
+    def __init__(self, client: "VideoClient", generation_id: str, user_id: str | None) -> None:
+        self._client = client
+        self._user_id = user_id
+        self.id = generation_id
+
+    async def facts(self) -> ProgressFacts:
+        """What is known now, from PostgreSQL: it needs no worker."""
+        await self._client.reader.read(self.id, self._user_id)
+        return await self._client.reader.progress(self.id)
+
+    async def progress(self) -> Progress:
+        """Stage, estimated percent, ETA and a message for people."""
+        return estimate(await self.facts(), datetime.now(UTC))
+
+    async def updates(self, interval_s: float = LOOK_INTERVAL_S) -> AsyncIterator[Progress]:
+        """Progress now and whenever it changes, until the end; percent never goes backwards."""
+        told: Progress | None = None
+        highest = 0
+        while True:
+            seen = await self.progress()
+            highest = max(highest, seen.percent)
+            seen = seen.model_copy(update={"percent": highest})
+            if told is None or (seen.stage, seen.percent, seen.message) != (
+                told.stage,
+                told.percent,
+                told.message,
+            ):
+                yield seen
+                told = seen
+            if seen.stage in TERMINAL:
+                return
+            await asyncio.sleep(interval_s)
+
+    async def result(self, timeout: float | None = None) -> Generation:  # noqa: ASYNC109 - public name
+        """The finished generation.
+
+        Args:
+            timeout: Seconds to wait at most; None = until it ends or parks.
+
+        Raises:
+            GenerationFailed: it failed or was cancelled.
+            NotFinished: still running after `timeout`, or parked. It goes on by itself.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                async for seen in self.updates():
+                    if seen.stage in PARKED:
+                        raise NotFinished(seen)
+        except TimeoutError:
+            raise NotFinished(await self.progress()) from None
+        generation = await self.read_generation()
+        if generation.status is not Status.COMPLETED:
+            raise GenerationFailed(generation)
+        return generation
+
+    async def read_generation(self) -> Generation:
+        """The generation as `show` prints it."""
+        return await self._client.reader.read(self.id, self._user_id)
+
+    async def read(self) -> bytes:
+        """The video's bytes.
+
+        Raises:
+            NotFinished: there is no video yet.
+            GenerationFailed: there will be none.
+        """
+        return b"".join([chunk async for chunk in self.stream()])
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The video's bytes in pieces, from the media store; raises as `read`."""
+        generation = await self.read_generation()
+        if generation.error is not None and generation.status in {Status.FAILED, Status.CANCELLED}:
+            raise GenerationFailed(generation)
+        key = await self._client.asset_key(self.id)
+        if key is None:
+            raise NotFinished(await self.progress())
+        async for chunk in self._client.store.stream(key):
+            yield chunk
+
+    async def resume(self) -> None:
+        """Look at once, where it is parked."""
+        await self.facts()
+        await self._client.temporal.get_workflow_handle(self.id).signal("resume")
+
+    async def cancel(self) -> bool:
+        """Ask for the end. Durable without workers; a job that has finished meanwhile is kept.
+
+        Returns False where it has ended already.
+        """
+        facts = await self.facts()
+        if facts.stage in TERMINAL:
+            return False
+        try:
+            await self._client.temporal.get_workflow_handle(self.id).cancel()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return True
+
+    async def ended_or_parked(self) -> bool:
+        """Whether waiting longer would bring nothing by itself."""
+        stage: Stage = (await self.facts()).stage
+        return stage in TERMINAL or stage in PARKED

@@ -1,0 +1,138 @@
+"""`python -m workers …`: every long-running process but the API. The `stillmotion` command execs this."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from activities.database.migrations import MigrationChanged, migrate
+from activities.database.pool import UNREACHABLE, DatabaseUnreachable, connect
+from activities.database.settings import DatabaseSettings
+from activities.ledger.catalogues import CatalogueInvalid
+from activities.provider.errors import KeyRefused
+from workers.stack import environment_of
+from workflows.contracts.queues import TaskQueue
+from workflows.contracts.stack import StackAddress, read_stack
+
+NOT_REACHABLE = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and say in one line why it could not."""
+    given = _parser().parse_args(argv)
+    try:
+        return {"dev": _dev, "worker": _worker, "migrate": _migrate}[given.process](given)
+    except (DatabaseUnreachable, RuntimeError, KeyRefused, *UNREACHABLE) as error:
+        return _say(f"{error}")
+    except (CatalogueInvalid, MigrationChanged) as error:
+        return _say(f"{error}", code=2)
+    except ValueError as error:
+        # Settings from the environment: pydantic's lines name each variable, never a secret's value.
+        return _say(_first_problem(error), code=2)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dev(given: argparse.Namespace) -> int:
+    # Slow to import, and not there in a production install.
+    from workers.dev import Options, serve  # noqa: PLC0415
+    from workers.embedded.errors import EmbeddedError  # noqa: PLC0415
+
+    def announce(address: StackAddress) -> None:
+        sys.stdout.write(address.model_dump_json() + "\n" if given.json else _ready(address))
+        sys.stdout.flush()
+
+    options = Options(
+        data_dir=given.data_dir,
+        live=given.live,
+        workers=not given.no_workers,
+        sandbox_work_s=given.sandbox_work_s,
+    )
+    try:
+        asyncio.run(serve(options, announce))
+    except EmbeddedError as error:
+        return _say(f"{error}")
+    return 0
+
+
+def _ready(address: StackAddress) -> str:
+    money = "REAL MONEY" if address.live else "sandbox, costs nothing"
+    return (
+        f"Ready. Provider {address.provider} ({money}), LLM {address.llm or 'none'},"
+        f" Web UI {address.temporal_ui}, Temporal {address.temporal}\n"
+    )
+
+
+def _worker(given: argparse.Namespace) -> int:
+    from workers.wiring import Settings  # noqa: PLC0415
+    from workers.working import work  # noqa: PLC0415
+
+    _adopt_stack(given.data_dir)
+    queues = [TaskQueue(name) for name in given.queues] or list(TaskQueue)
+    asyncio.run(work(Settings(), queues))
+    return 0
+
+
+def _migrate(given: argparse.Namespace) -> int:
+    _adopt_stack(given.data_dir)
+
+    async def run() -> None:
+        async with connect(DatabaseSettings()) as pool, pool.acquire() as connection:  # pyright: ignore[reportCallIssue]
+            for migration in await migrate(connection):
+                sys.stdout.write(f"applied {migration.name}\n")
+            sys.stdout.write("The database is up to date.\n")
+
+    asyncio.run(run())
+    return 0
+
+
+def _adopt_stack(data_dir: Path) -> None:
+    """Without settings of its own, a process belongs to the `dev` of its data directory."""
+    if "STILLMOTION_DATABASE_URL" in os.environ:
+        return
+    stack = read_stack(data_dir)
+    if stack is None:
+        raise DatabaseUnreachable(
+            f"No `stillmotion dev` runs in {data_dir}, and STILLMOTION_DATABASE_URL is not set."
+        )
+    os.environ.update(environment_of(stack))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    processes = parser.add_subparsers(dest="process", required=True)
+    dev = processes.add_parser("dev", help="the whole stack in one process tree")
+    dev.add_argument("--live", action="store_true", help="use the real provider: costs money")
+    dev.add_argument("--no-workers", action="store_true", help="everything but the worker")
+    dev.add_argument("--json", action="store_true", help="print the ready line as JSON")
+    dev.add_argument("--sandbox-work-s", type=float, default=2.0, help="how long a sandbox job takes")
+    worker = processes.add_parser("worker", help="serve task queues")
+    worker.add_argument("--queues", nargs="*", default=[], choices=[q.value for q in TaskQueue])
+    migrations = processes.add_parser("migrate", help="bring the database up to date")
+    for process in (dev, worker, migrations):
+        process.add_argument("--data-dir", type=Path, default=Path(".stillmotion"))
+    return parser
+
+
+def _first_problem(error: ValueError) -> str:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _say(message: str, code: int = NOT_REACHABLE) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Temporal's client sometimes aborts while the interpreter ends (sdk-python issue 300).
+    os._exit(code)

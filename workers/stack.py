@@ -1,0 +1,38 @@
+"""From a stack's addresses to the environment of the processes that belong to it."""
+
+import os
+from collections.abc import Mapping
+
+from workflows.contracts.stack import StackAddress
+
+SANDBOX_KEY = "sandbox"
+SANDBOX_SETTLE_DELAY_S = 5
+"""The sandbox lists a prediction at once; a real provider is given a quarter of an hour."""
+
+EMBEDDED_HEARTBEAT_TIMEOUT_S = 15
+"""Heartbeats cost nothing on one's own server, so a killed worker is replaced sooner."""
+
+REAL_KEYS = ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+
+
+def without_real_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without anything that could spend money."""
+    return {name: value for name, value in environment.items() if name not in REAL_KEYS}
+
+
+def environment_of(stack: StackAddress) -> dict[str, str]:
+    """The environment of a process of this stack. Settings that the user gave otherwise stay in force."""
+    environment = dict(os.environ)
+    if not stack.live:
+        environment = without_real_keys(environment)
+        environment |= {"WAVESPEED_API_KEY": SANDBOX_KEY, "WAVESPEED_BASE_URL": stack.provider}
+        environment.setdefault("STILLMOTION_SETTLE_DELAY_S", str(SANDBOX_SETTLE_DELAY_S))
+    environment.setdefault("STILLMOTION_HEARTBEAT_TIMEOUT_S", str(EMBEDDED_HEARTBEAT_TIMEOUT_S))
+    for name in ("TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_TLS"):
+        environment.pop(name, None)
+    return environment | {
+        "TEMPORAL_ADDRESS": stack.temporal,
+        "TEMPORAL_NAMESPACE": "default",
+        "STILLMOTION_DATABASE_URL": stack.database,
+        "STILLMOTION_MEDIA_URL": stack.media,
+    }

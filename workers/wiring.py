@@ -1,0 +1,134 @@
+"""The composition root: which implementations the activities get, made once per process."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+
+from activities.database.pool import connect
+from activities.database.settings import DatabaseSettings
+from activities.ledger.activities import LedgerActivities
+from activities.ledger.catalogues import load_catalogue
+from activities.ledger.settings import LedgerSettings
+from activities.library.activities import LibraryActivities
+from activities.media.activities import MediaActivities
+from activities.media.downloads import Downloads
+from activities.media.inputs import Inputs
+from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
+from activities.prompts.activities import PromptActivities
+from activities.provider.activities import ProviderActivities
+from activities.provider.reconciliation import Reconciliation
+from activities.provider.settings import ProviderSettings
+from activities.provider.staging import Staging
+from activities.provider.submissions import Submissions, running_and_suspended_s
+from activities.provider.wavespeed import WaveSpeed
+from workers.settings import WorkerSettings
+from workflows.contracts.queues import TaskQueue
+
+Activity = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a worker process, parsed from the environment once."""
+
+    database: DatabaseSettings = field(default_factory=lambda: DatabaseSettings())  # pyright: ignore[reportCallIssue]
+    media: MediaSettings = field(default_factory=lambda: MediaSettings())  # pyright: ignore[reportCallIssue]
+    provider: ProviderSettings = field(default_factory=ProviderSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+
+
+@dataclass(frozen=True)
+class Activities:
+    """Every activity of the application, ready to be registered."""
+
+    ledger: LedgerActivities
+    prompts: PromptActivities
+    provider: ProviderActivities
+    media: MediaActivities
+    library: LibraryActivities
+
+    def by_queue(self) -> dict[TaskQueue, Sequence[Activity]]:
+        """Which queue serves which activity; each stands in exactly one."""
+        return {
+            TaskQueue.GENERATIONS: (
+                self.ledger.record_usage,
+                self.ledger.park,
+                self.ledger.close,
+                self.prompts.build_prompt,
+                self.provider.check,
+                self.provider.withdraw,
+                self.library.save,
+            ),
+            TaskQueue.SUBMIT: (
+                self.provider.submit,
+                self.provider.reconcile,
+                self.provider.resolve,
+            ),
+            TaskQueue.POLL: (self.provider.poll,),
+            TaskQueue.MEDIA: (
+                self.ledger.reserve,
+                self.provider.stage_inputs,
+                self.media.download,
+            ),
+        }
+
+
+@asynccontextmanager
+async def wire(
+    settings: Settings, *, clock: Callable[[], float] = running_and_suspended_s
+) -> AsyncIterator[Activities]:
+    """The activities with their clients, open for the time of the block.
+
+    Raises:
+        DatabaseUnreachable: PostgreSQL does not answer.
+        CatalogueInvalid: the operator's catalogue can't be used.
+        KeyRefused: there is no provider key.
+    """
+    async with AsyncExitStack() as stack:
+        catalogue = load_catalogue(settings.ledger.catalogue)
+        client = await stack.enter_async_context(WaveSpeed(settings.provider))
+        pool = await stack.enter_async_context(connect(settings.database))
+        store = MediaStore.from_url(settings.media.media_url)
+        submissions = Submissions(pool, client, clock=clock)
+        reconciliation = Reconciliation(
+            submissions, client, settle_delay_s=settings.provider.settle_delay_s
+        )
+        yield Activities(
+            ledger=LedgerActivities(
+                pool=pool,
+                catalogue=catalogue,
+                inputs=Inputs(pool, store, settings.media),
+                settings=settings.ledger,
+                provider=submissions.identity,
+                heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
+            ),
+            prompts=PromptActivities(pool),
+            provider=ProviderActivities(
+                pool=pool,
+                client=client,
+                staging=Staging(pool, store, client, submissions),
+                submissions=submissions,
+                reconciliation=reconciliation,
+            ),
+            media=MediaActivities(pool, Downloads(client, store, settings.media)),
+            library=LibraryActivities(pool),
+        )
+
+
+async def connect_temporal(address: str | None = None) -> Client:
+    """A client by `TEMPORAL_*` and `temporal.toml`, with our data converter; `address` comes first.
+
+    Raises:
+        RuntimeError: the server does not answer.
+    """
+    config = ClientConfig.load_client_connect_config()
+    if address is not None:
+        config["target_host"] = address
+    return await Client.connect(**config, data_converter=pydantic_data_converter)

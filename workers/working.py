@@ -1,0 +1,52 @@
+"""The worker process: wire, serve the queues, drain on SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+from temporalio.client import Client
+
+from workers.pools import build_workers
+from workers.telemetry import configure_logging
+from workers.wiring import Settings, connect_temporal, wire
+from workflows.contracts.queues import TaskQueue
+
+CONNECT_TRIES = 30
+"""A second apart: a server that starts beside us gets half a minute."""
+
+log = structlog.get_logger()
+
+
+async def work(settings: Settings, queues: Sequence[TaskQueue]) -> None:
+    """Serve `queues` until SIGTERM or SIGINT, then let activities finish for `drain_s` seconds.
+
+    Raises:
+        RuntimeError: Temporal does not answer within half a minute.
+        DatabaseUnreachable, CatalogueInvalid, KeyRefused: as `wire`.
+    """
+    configure_logging(settings.worker.log_format)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    client = await _connect()
+    async with AsyncExitStack() as stack:
+        activities = await stack.enter_async_context(wire(settings))
+        for worker in build_workers(client, activities, settings.worker, queues):
+            await stack.enter_async_context(worker)
+        log.info("working", queues=[queue.value for queue in queues])
+        await stop.wait()
+        log.info("draining", seconds=settings.worker.drain_s)
+
+
+async def _connect() -> Client:
+    for attempt in range(1, CONNECT_TRIES + 1):
+        try:
+            return await connect_temporal()
+        except RuntimeError:
+            if attempt == CONNECT_TRIES:
+                raise
+            await asyncio.sleep(1)
+    raise AssertionError("the last try returns or raises")

@@ -1,0 +1,87 @@
+"""Media by reference, and what was measured of it.
+
+Media never crosses a boundary as bytes: a caller names it by `MediaReference`, the inspecting activities
+answer with the facts they measured by decoding.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MediaKind = Literal["image", "audio", "video"]
+
+MediaId = Annotated[str, StringConstraints(pattern=r"^med_[a-z0-9]{26}$")]
+HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s\x00]+$", max_length=2048)]
+
+
+class ImageFacts(BaseModel):
+    """What decoding an image showed. Sizes in pixels and bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["image"] = "image"
+    mime_type: str
+    """`image/jpeg`, `image/png`, `image/webp` or `image/bmp`."""
+    size_bytes: int
+    sha256: str
+    width: int
+    """After the orientation in its EXIF data is applied, as the provider and a person see it."""
+    height: int
+    has_alpha: bool = False
+
+
+class AudioFacts(BaseModel):
+    """What decoding an audio file showed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["audio"] = "audio"
+    mime_type: str
+    """`audio/mpeg`, `audio/wav`, `audio/ogg`, `audio/aac`, `audio/flac` or `audio/mp4`."""
+    size_bytes: int
+    sha256: str
+    duration_s: float
+    """Seconds of decoded sound, not the header's claim."""
+    sample_rate: int = 0
+    channels: int = 0
+
+
+class VideoFacts(BaseModel):
+    """What decoding a video to its end showed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["video"] = "video"
+    mime_type: str = "video/mp4"
+    size_bytes: int
+    sha256: str
+    duration_s: float
+    """Seconds of decoded pictures: last frame's end less first frame's start."""
+    width: int
+    height: int
+    codec: str
+    """FFmpeg's name, for example `h264`."""
+    frames: int
+    has_audio: bool = False
+
+
+MediaFacts = Annotated[ImageFacts | AudioFacts | VideoFacts, Field(discriminator="kind")]
+
+
+class MediaById(BaseModel):
+    """Media that was uploaded before, by the same user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    media_id: MediaId
+
+
+class MediaByUrl(BaseModel):
+    """Media at a public https address; copied into the store once, before anything is reserved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: HttpsUrl
+
+
+MediaReference = MediaById | MediaByUrl

@@ -1,0 +1,36 @@
+"""Where a running `stillmotion dev` is: its ready line, and what other commands find it by."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+STACK_FILE = "dev.json"
+"""In the data directory; readable by its owner only."""
+
+
+class StackAddress(BaseModel):
+    """Printed by `dev -o json` when it is ready."""
+
+    model_config = ConfigDict(frozen=True)
+
+    temporal: str
+    """`127.0.0.1:PORT`"""
+    temporal_ui: str
+    task_queue: str
+    database: str
+    """A PostgreSQL URL; it holds no password, the socket's folder is private."""
+    media: str
+    """`file:///…`"""
+    provider: str
+    """The provider's base URL."""
+    llm: str | None = None
+    live: bool = False
+    """Whether videos cost real money."""
+
+
+def read_stack(data_dir: Path) -> StackAddress | None:
+    """The stack that was started last in `data_dir`; it may have been killed since."""
+    try:
+        return StackAddress.model_validate_json((data_dir / STACK_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None

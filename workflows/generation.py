@@ -1,0 +1,320 @@
+"""What every operation shares: the steps of a generation, its messages, and how it ends without a video.
+
+An operation's `run` calls the steps in order (see `image_to_video`). The paid submission has its own loop in
+`submission`, the wait for the provider's job in `waiting`; both use the state that is kept here.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TimeoutError,
+    is_cancelled_exception,
+)
+
+from workflows import timeouts
+from workflows.contracts import queues
+from workflows.contracts.activities import (
+    Close,
+    Download,
+    ForGeneration,
+    Ledger,
+    Library,
+    Media,
+    Prompts,
+    Provider,
+    Reserve,
+    Resolution,
+    Save,
+)
+from workflows.contracts.failures import OF_ANOTHER, Failure, FailureKind, failure
+from workflows.contracts.progress import ProgressFacts
+from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.results import GenerationResult, StoredVideo
+from workflows.contracts.stages import Stage, status_of
+from workflows.contracts.terms import Terms
+from workflows.contracts.texts import dollars
+from workflows.intake import OneInput, raised
+
+T = TypeVar("T")
+
+
+class Ended(Exception):  # noqa: N818 - it ends a generation, which need not be an error
+    """The generation ends without a video. `settle` says what the ledger does."""
+
+    def __init__(
+        self, told: Failure, settle: Literal["release", "provisional", "house"] = "release"
+    ) -> None:
+        super().__init__(told.message)
+        self.failure = told
+        self.settle: Literal["release", "provisional", "house"] = settle
+
+
+class Generation(OneInput):
+    """State, messages and steps of one generation."""
+
+    def begin(self, request: ImageToVideoRequest | Failure) -> None:
+        """Set the state up; called by each operation's `@workflow.init`."""
+        now = workflow.now()
+        self.generation_id = workflow.info().workflow_id
+        self.request = request
+        self.terms: Terms | None = None
+        self.stage = Stage.ACCEPTED
+        self.since = now
+        self.started_at = now
+        self.prediction_id: str | None = None
+        self.accepted_at: datetime | None = None
+        self.money = "Nothing is reserved yet."
+        self.cost_usd_micros: int | None = None
+        self.told: Failure | None = None
+        self.cancelled = False
+        self.wakes = 0
+        """How often a person or the provider asked us to look at once."""
+        self.decision: Resolution | None = None
+        """A person's decision on an unresolved submission, until it is carried out."""
+        self.resolved: str | None = None
+        """What came of the decision."""
+
+    # Messages
+
+    @workflow.query(name="progress")
+    def progress(self) -> ProgressFacts:
+        """What is known now; percent and ETA are `contracts.progress.estimate`'s."""
+        quote = self.terms.quote if self.terms else None
+        return ProgressFacts(
+            generation_id=self.generation_id,
+            stage=self.stage,
+            since=self.since,
+            started_at=self.started_at,
+            expected_s=quote.expected_s if quote else None,
+            generating_since=self.accepted_at,
+            prediction_id=self.prediction_id,
+            quoted_usd_micros=quote.cost_usd_micros if quote else None,
+            cost_usd_micros=self.cost_usd_micros,
+            money=self.money,
+            failure=self.told,
+        )
+
+    @workflow.signal(name="resume")
+    def resume(self, *_: Any) -> None:
+        """Look at once. Takes anything: a signal's wrong arguments would wedge the workflow."""
+        self.wakes += 1
+
+    @workflow.signal(name="provider_event")
+    def provider_event(self, *_: Any) -> None:
+        """The provider says that something happened; its state is read, not believed."""
+        self.wakes += 1
+
+    @workflow.update(name="resolve_submission")
+    async def resolve_submission(self, resolution: Resolution) -> str:
+        """Decide what an unresolved submission is: adopt a prediction, submit again, or give up."""
+        self.decision = resolution
+        self.resolved = None
+        await workflow.wait_condition(lambda: self.resolved is not None)
+        return self.resolved or ""
+
+    @resolve_submission.validator
+    def _check_resolution(self, resolution: Resolution) -> None:
+        # Null reaches a typed handler as None, whatever the annotation says.
+        if not isinstance(resolution, Resolution):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ApplicationError("decision: adopt, resubmit or give_up is needed.")
+        if self.stage is not Stage.UNRESOLVED or self.decision is not None:
+            raise ApplicationError(f"Nothing is to be resolved: the generation is {self.stage}.")
+
+    # Steps
+
+    async def reserve(self) -> Terms:
+        """Quota check: inputs, price, hold. Its outcome is waited for even under a cancel."""
+        if isinstance(self.request, Failure):
+            raise Ended(self.request)
+        self.enter(Stage.RESERVING)
+        task = Reserve(generation_id=self.generation_id, request=self.request)
+        terms = await self.to_its_end(
+            workflow.start_activity_method(
+                Ledger.reserve,
+                task,
+                summary="quota check: inputs, price, hold",
+                **timeouts.RESERVE,
+            )
+        )
+        self.terms = terms
+        self.money = f"{dollars(terms.quote.cost_usd_micros)} is reserved."
+        workflow.upsert_search_attributes(
+            [
+                queues.USER.value_set(terms.user_hash),
+                queues.OPERATION.value_set(terms.operation),
+                queues.SOURCE.value_set(terms.source),
+                queues.MODEL.value_set(terms.quote.model),
+                queues.STATUS.value_set(status_of(Stage.RESERVING)),
+            ]
+        )
+        return terms
+
+    async def build_prompt(self) -> None:
+        """Make the prompt, once."""
+        self.enter(Stage.PROMPTING)
+        await workflow.execute_activity_method(
+            Prompts.build_prompt, self.me, summary="prompt", **timeouts.DATABASE
+        )
+
+    async def stage_inputs(self) -> None:
+        """Upload the inputs to the provider."""
+        self.enter(Stage.STAGING)
+        await workflow.execute_activity_method(
+            Provider.stage_inputs,
+            self.me,
+            summary="upload the inputs to the provider",
+            **timeouts.STAGE_INPUTS,
+        )
+
+    async def download(self, terms: Terms, prediction_id: str) -> StoredVideo:
+        """Copy and verify the output."""
+        self.enter(Stage.DOWNLOADING)
+        return await self.to_its_end(
+            workflow.start_activity_method(
+                Media.download,
+                Download(terms=terms, prediction_id=prediction_id),
+                summary="download and verify the video",
+                **timeouts.DOWNLOAD,
+            )
+        )
+
+    async def save(self, video: StoredVideo) -> str:
+        """Record the asset; from here on nothing but completion is left."""
+        self.enter(Stage.SAVING)
+        saved = await self.to_its_end(
+            workflow.start_activity_method(
+                Library.save,
+                Save(generation_id=self.generation_id, video=video),
+                summary=f"asset: {video.facts.duration_s:.1f} s,"
+                f" {video.facts.width}x{video.facts.height}",
+                **timeouts.DATABASE,
+            )
+        )
+        return saved.asset_id
+
+    async def record_usage(self, terms: Terms, video: StoredVideo, asset_id: str) -> GenerationResult:
+        """Settle the reservation."""
+        self.enter(Stage.SETTLING)
+        booked = await self.to_its_end(
+            workflow.start_activity_method(
+                Ledger.record_usage,
+                self.me,
+                summary=f"settle {dollars(terms.quote.cost_usd_micros)}",
+                **timeouts.DATABASE,
+            )
+        )
+        self.money, self.cost_usd_micros, self.told = booked.money, booked.cost_usd_micros, None
+        self.enter(Stage.COMPLETED)
+        assert self.prediction_id is not None, "a video came of a prediction"
+        return GenerationResult(
+            generation_id=self.generation_id,
+            asset_id=asset_id,
+            prediction_id=self.prediction_id,
+            model=terms.quote.model,
+            duration_s=video.facts.duration_s,
+            width=video.facts.width,
+            height=video.facts.height,
+            resolution=terms.quote.resolution,
+            sha256=video.facts.sha256,
+            file_size_bytes=video.facts.size_bytes,
+            cost_usd_micros=booked.cost_usd_micros,
+            warnings=video.warnings,
+        )
+
+    async def close(self, ended: Ended) -> ApplicationError | CancelledError:
+        """End without a video: the ledger first. Returns what `run` raises."""
+        told = ended.failure
+        if told.kind not in OF_ANOTHER and not isinstance(self.request, Failure):
+            stage = Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED
+            booked = await self.to_its_end(
+                workflow.start_activity_method(
+                    Ledger.close,
+                    Close(
+                        generation_id=self.generation_id,
+                        stage=stage,
+                        failure=told,
+                        settle=ended.settle,
+                    ),
+                    summary=f"close: {told.kind.value}, {ended.settle}",
+                    **timeouts.DATABASE,
+                )
+            )
+            told = told.with_money(booked.money)
+            self.money, self.cost_usd_micros = booked.money, booked.cost_usd_micros
+        self.told = told
+        self.enter(Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED)
+        if told.kind is FailureKind.CANCELLED:
+            return CancelledError(f"{told.message} {told.money}")
+        return raised(told)
+
+    # What the steps are made of
+
+    @property
+    def me(self) -> ForGeneration:
+        """The input of activities that need the id only."""
+        return ForGeneration(generation_id=self.generation_id)
+
+    def enter(self, stage: Stage) -> None:
+        """Be at a stage from now on: for the query, the Web UI and, where it ends or parks, for lists."""
+        before, self.stage, self.since = self.stage, stage, workflow.now()
+        workflow.set_current_details(self.details())
+        if status_of(before) is not status_of(stage):
+            workflow.upsert_search_attributes([queues.STATUS.value_set(status_of(stage))])
+
+    def details(self) -> str:
+        """The Web UI's current details, as Markdown."""
+        rows = [("stage", f"**{self.stage}** since {self.since:%Y-%m-%d %H:%M:%S} UTC")]
+        if self.terms:
+            rows.append(("makes", self.terms.title))
+        if self.prediction_id:
+            rows.append(("prediction", f"`{self.prediction_id}`"))
+        rows.append(("money", self.money))
+        if self.told:
+            rows += [("why", self.told.message), ("next", self.told.hint)]
+        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+
+    async def to_its_end(self, activity: "workflow.ActivityHandle[T]") -> T:
+        """The activity's outcome, even under a cancel, which is then looked at by `stop_if_cancelled`.
+
+        A run's cancel is delivered once, so the second wait is not disturbed.
+        """
+        try:
+            return await asyncio.shield(activity)
+        except asyncio.CancelledError:
+            self.cancelled = True
+            return await activity
+
+    def ended_by(self, error: BaseException) -> Ended:
+        """How the generation ends when a step before the acceptance raised `error`."""
+        if isinstance(error, Ended):
+            return error
+        if is_cancelled_exception(error):
+            return Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
+        assert isinstance(error, ActivityError), "steps end by outcome, refusal or cancel"
+        staging = self.stage is Stage.STAGING
+        otherwise = FailureKind.PROVIDER_UNREACHABLE if staging else FailureKind.INTERNAL
+        return Ended(self.failure_of(error, otherwise))
+
+    def stop_if_cancelled(self) -> None:
+        """Raise Ended where a cancel came while a step ran to its outcome."""
+        if self.cancelled or workflow.cancellation_reason() is not None:
+            raise Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
+
+    def failure_of(self, error: ActivityError, otherwise: FailureKind) -> Failure:
+        """The failure that an activity ended with; `otherwise` where it gave no kind, as a timeout."""
+        cause: BaseException | None = error.cause
+        if isinstance(cause, TimeoutError) and cause.cause is not None:
+            cause = cause.cause
+        if isinstance(cause, ApplicationError) and cause.type in set(FailureKind):
+            return failure(
+                FailureKind(cause.type), cause.message, generation_id=self.generation_id
+            )
+        text = "It took too long." if isinstance(cause, TimeoutError) else "A step failed."
+        return failure(otherwise, text, generation_id=self.generation_id)
+

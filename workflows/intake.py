@@ -1,0 +1,57 @@
+"""Input from anywhere: every bad one ends as a clean FAILED workflow that names the field.
+
+A typed workflow argument would fail the workflow *task* on bad input, for ever. So the input comes raw, is
+parsed in `@workflow.init`, and `run` raises what was wrong with it; queries work all the same.
+"""
+
+from typing import Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from workflows.contracts.failures import Failure, FailureKind, failure
+
+NOTHING = RawValue(Payload())
+"""The default of a missing input, so that it is refused like any other."""
+
+M = TypeVar("M", bound=BaseModel)
+_PROBLEMS_MAX = 5
+
+
+class OneInput:
+    """A workflow that takes one JSON object. Two inputs would otherwise be a TypeError, retried for ever."""
+
+    def __new__(cls, *inputs: object) -> Self:
+        """Refuse more than one input."""
+        if len(inputs) > 1:
+            raise raised(failure(FailureKind.INVALID_REQUEST, "input: one JSON object is needed."))
+        return super().__new__(cls)
+
+
+def parse(raw: RawValue, model: type[M]) -> M | Failure:
+    """The request in `raw`, or why there is none. Values of the input are not repeated."""
+    try:
+        value = workflow.payload_converter().from_payload(raw.payload, model)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        told = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}"
+            for each in problems[:_PROBLEMS_MAX]
+        )
+        return failure(FailureKind.INVALID_REQUEST, f"{told}.")
+    except Exception:  # noqa: BLE001 - whatever the converter says of bytes from outside, it is no request
+        return failure(FailureKind.INVALID_REQUEST, "input: not one JSON object.")
+    # Null and binary payloads come back unvalidated.
+    if not isinstance(value, model):
+        return failure(FailureKind.INVALID_REQUEST, "input: one JSON object is needed.")
+    return value
+
+
+def raised(told: Failure) -> ApplicationError:
+    """A failure as the error that ends a workflow with it."""
+    return ApplicationError(
+        told.message, told.model_dump(mode="json"), type=told.kind.value, non_retryable=True
+    )

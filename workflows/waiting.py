@@ -1,0 +1,217 @@
+"""Waiting for the provider's job, and fetching what it made: a paid video is never given up by a clock.
+
+    poll ──▶ completed ──▶ download ──▶ a stored video
+         ├─▶ failed                     end, the hold is released: the provider refunds failed runs
+         └─▶ deadline, key, host, disk  park: look again on a widening schedule, at once on `resume`
+
+A parked generation ends after the provider's retention only, and then the house pays.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows import timeouts
+from workflows.contracts.activities import Ledger, Park, PredictionEnd, Provider, Watch, Withdrawn
+from workflows.contracts.failures import Failure, FailureKind, failure
+from workflows.contracts.queues import TaskQueue
+from workflows.contracts.results import StoredVideo
+from workflows.contracts.stages import Stage
+from workflows.contracts.terms import Terms
+from workflows.generation import Ended, Generation
+
+T = TypeVar("T")
+
+
+async def await_completion(generation: Generation, terms: Terms, prediction_id: str) -> None:
+    """Return when the provider has completed the job.
+
+    Raises:
+        Ended: it failed there, a cancel was carried out, or the provider's retention is over.
+    """
+    generation.enter(Stage.GENERATING)
+    watch = _watch(generation, terms, prediction_id)
+    # A cancel that came while the submission ran to its outcome is carried out first.
+    if generation.cancelled:
+        return await _withdraw(generation, watch)
+    told = await _poll(generation, watch)
+    while told is not None and not await _parked(generation, watch, told):
+        # A person wants it now, and it still runs: wait actively for another deadline's time.
+        generation.told = None
+        generation.enter(Stage.GENERATING)
+        watch = _watch(generation, terms, prediction_id)
+        told = await _poll(generation, watch)
+
+
+async def _parked(generation: Generation, watch: Watch, told: Failure) -> bool:
+    """Stay parked until the job has ended (True), or somebody asks for it while it still runs (False)."""
+    seen: Failure | None = told
+    step = 0
+    while seen is not None:
+        await _park(generation, seen)
+        woken = await _parked_pause(generation, step, watch)
+        seen = await _look(generation, watch)
+        if woken and seen is not None and seen.kind is FailureKind.DEADLINE_PASSED:
+            return False
+        step += 1
+    return True
+
+
+async def fetch_video(generation: Generation, terms: Terms, prediction_id: str) -> StoredVideo:
+    """Download and verify, parking for as long as the output can't be had.
+
+    Raises:
+        Ended: the provider's retention is over.
+    """
+    step = 0
+    while True:
+        try:
+            return await generation.download(terms, prediction_id)
+        except ActivityError as error:
+            told = generation.failure_of(error, FailureKind.OUTPUT_UNUSABLE)
+        await _park(generation, told)
+        await _parked_pause(generation, step, None)
+        step += 1
+
+
+def _watch(generation: Generation, terms: Terms, prediction_id: str) -> Watch:
+    assert generation.accepted_at is not None, "only an accepted job is waited for"
+    return Watch(
+        terms=terms,
+        prediction_id=prediction_id,
+        accepted_at=generation.accepted_at,
+        deadline_at=workflow.now() + timedelta(seconds=terms.quote.deadline_s),
+    )
+
+
+async def _poll(generation: Generation, watch: Watch) -> Failure | None:
+    """Poll until the job ends. None = completed; a failure = why to park."""
+    limit = watch.deadline_at - workflow.now() + timeouts.POLL_GRACE
+    polling = workflow.start_activity_method(
+        Provider.poll,
+        watch,
+        summary=f"wait for {watch.terms.title}, usually {watch.terms.quote.expected_s} s",
+        task_queue=TaskQueue.POLL,
+        schedule_to_close_timeout=limit,
+        heartbeat_timeout=timedelta(seconds=watch.terms.heartbeat_timeout_s),
+        retry_policy=timeouts.DATABASE["retry_policy"],
+    )
+    while not polling.done():
+        wakes = generation.wakes
+        try:
+            await workflow.wait_condition(
+                lambda wakes=wakes: polling.done() or generation.wakes != wakes
+            )
+        except asyncio.CancelledError:
+            polling.cancel()
+            await _withdraw(generation, watch)
+            return None
+        if polling.done():
+            break
+        told = await _look(generation, watch)
+        if told is None:
+            polling.cancel()
+            return None
+    try:
+        return _judge(generation, await polling)
+    except ActivityError as error:
+        return generation.failure_of(error, FailureKind.DEADLINE_PASSED)
+
+
+async def _look(generation: Generation, watch: Watch) -> Failure | None:
+    """One look beside the poll, or while parked. None = completed; a failure = why to stay parked."""
+    try:
+        end = await _outcome(
+            generation,
+            workflow.start_activity_method(
+                Provider.check, watch, summary="look once", **timeouts.CHECK
+            ),
+        )
+    except ActivityError as error:
+        return generation.failure_of(error, FailureKind.PROVIDER_UNREACHABLE)
+    return _judge(generation, end)
+
+
+def _judge(generation: Generation, end: PredictionEnd | Withdrawn) -> Failure | None:
+    if end.state == "completed":
+        return None
+    if end.state == "failed":
+        raise Ended(failure(end.kind or FailureKind.PROVIDER_FAILED, end.message))
+    if end.state == "gone":
+        kind, message = FailureKind.PROVIDER_LOST, end.message
+    else:
+        kind = FailureKind.DEADLINE_PASSED
+        message = "The provider's job takes longer than its deadline."
+    return failure(kind, message, generation_id=generation.generation_id)
+
+
+async def _withdraw(generation: Generation, watch: Watch) -> None:
+    """Carry a cancel out: a finished job is kept, another one is dropped and booked for now."""
+    generation.cancelled = True
+    try:
+        withdrawn = await workflow.execute_activity_method(
+            Provider.withdraw, watch, summary="cancel at the provider", **timeouts.WITHDRAW
+        )
+    except ActivityError:
+        withdrawn = Withdrawn(state="gone")
+    match withdrawn.state:
+        case "completed":
+            return
+        case "failed":
+            raise Ended(failure(FailureKind.CANCELLED, "Cancelled; the provider's job had failed."))
+        case "deleted" | "gone":
+            told = failure(FailureKind.CANCELLED, "Cancelled after the provider took the job.")
+            raise Ended(told, settle="provisional")
+
+
+async def _park(generation: Generation, told: Failure) -> None:
+    """Say in every list that it waits, and why."""
+    if generation.stage is Stage.TIMED_OUT and generation.told == told.with_money(generation.money):
+        return
+    booked = await _outcome(
+        generation,
+        workflow.start_activity_method(
+            Ledger.park,
+            Park(generation_id=generation.generation_id, stage=Stage.TIMED_OUT, failure=told),
+            summary=f"park: {told.kind.value}",
+            **timeouts.DATABASE,
+        ),
+    )
+    generation.told, generation.money = told.with_money(booked.money), booked.money
+    generation.enter(Stage.TIMED_OUT)
+
+
+async def _parked_pause(generation: Generation, step: int, watch: Watch | None) -> bool:
+    """Wait for the next look. Returns whether somebody asked for it.
+
+    Raises:
+        Ended: the provider has forgotten the job by now, or a cancel was carried out. Without a `watch` the
+            job is finished and its video kept, so a cancel changes nothing.
+    """
+    assert generation.accepted_at is not None, "only an accepted job parks here"
+    if workflow.now() > generation.accepted_at + timeouts.RETENTION:
+        told = failure(
+            FailureKind.PROVIDER_LOST, "The provider keeps jobs for 7 days; this one was not had by then."
+        )
+        raise Ended(told, settle="house")
+    pause = timeouts.widening(step, timeouts.PARK_PAUSE_MIN, timeouts.PARK_PAUSE_MAX)
+    wakes = generation.wakes
+    try:
+        await workflow.wait_condition(
+            lambda: generation.wakes != wakes,
+            timeout=pause,
+            timeout_summary="parked: the next look is after this",
+        )
+    except asyncio.TimeoutError:  # noqa: UP041 - wait_condition raises this one on every version
+        return False
+    except asyncio.CancelledError:
+        if watch is not None:
+            await _withdraw(generation, watch)
+    return True
+
+
+async def _outcome(generation: Generation, activity: "workflow.ActivityHandle[T]") -> T:
+    return await generation.to_its_end(activity)
