@@ -1,0 +1,44 @@
+# `make demo` and `make test` need nothing but Python >= 3.11 and make: both set `.venv` up by themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ROOMS := workflows activities workers starter tests benchmarks
+
+.PHONY: demo test check bench fmt lock clean
+
+demo: .venv/.ready  ## two real videos from two real pictures, through the whole machinery
+	$(BIN)/stillmotion demo
+
+test: .venv/.ready  ## the whole suite
+	$(BIN)/pytest $(PYTEST)
+
+check: .venv/.ready  ## format, lint, types, rooms
+	$(BIN)/ruff format --check $(ROOMS)
+	$(BIN)/ruff check $(ROOMS)
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+bench: .venv/.ready  ## what a step costs, as a ratio against something, in one run
+	$(BIN)/python -m benchmarks
+
+fmt: .venv/.ready  ## format and mend what can be mended
+	$(BIN)/ruff format $(ROOMS)
+	$(BIN)/ruff check --fix $(ROOMS)
+
+lock:  ## both lock files, from pyproject.toml; needs uv
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+		--extra embedded --extra dev pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+		--extra sandbox pyproject.toml -o deploy/requirements.lock
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (a minute, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:  ## everything that was made here: environment, stacks, videos
+	rm -rf .venv .stillmotion .stillmotion-demo demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
