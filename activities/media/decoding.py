@@ -207,7 +207,7 @@ def _limit(cpu_s: int, memory_bytes: int, written_bytes: int) -> None:
     for what, wanted in limits.items():
         _, hard = resource.getrlimit(what)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        # At the soft CPU limit comes SIGXCPU, which the parent understands; at the hard one SIGKILL.
+        # At the soft CPU limit comes SIGXCPU, which the parent knows; at the hard one SIGKILL.
         resource.setrlimit(what, (value, hard if what == resource.RLIMIT_CPU else value))
 
 

@@ -35,12 +35,11 @@ class Downloads:
         self._store = store
         self._settings = settings
 
-    async def download(
-        self, terms: Terms, prediction_id: str
-    ) -> StoredVideo:
+    async def download(self, terms: Terms, prediction_id: str) -> StoredVideo:
         """Store the first playable output, further ones beside it, and a poster.
 
-        Idempotent: keys hold the content's hash. An expired URL is read again from the prediction once.
+        Idempotent: keys hold the content's hash. An expired URL is read again from the prediction
+        once.
 
         Raises:
             MediaInvalid: no output is a playable video.
@@ -85,9 +84,7 @@ class Downloads:
             warnings=differences(terms.quote, facts, nsfw=prediction.has_nsfw),
         )
 
-    async def _store_one(
-        self, terms: Terms, url: str, path: Path
-    ) -> tuple[str, VideoFacts]:
+    async def _store_one(self, terms: Terms, url: str, path: Path) -> tuple[str, VideoFacts]:
         policy = output_policy(
             self._settings.download_hosts,
             self._client.base_url,

@@ -1,4 +1,4 @@
-"""A user's inputs: checked by decoding, stored once per owner and content, found again by media id."""
+"""A user's inputs: checked by decoding, stored once per owner and content, found by media id."""
 
 import tempfile
 from collections.abc import Callable
@@ -27,9 +27,17 @@ from workflows.contracts.media import (
 )
 
 SQL = statements("activities.media", "queries.sql")
+
+_SAID_FOR_GOOD = frozenset(range(400, 500)) - {408, 429}
+"""A server that says 4xx says the same tomorrow; a timeout or a rate limit passes."""
+
 _FACTS: TypeAdapter[MediaFacts] = TypeAdapter(MediaFacts)
 
 Role = Literal["image", "audio", "mask_image"]
+
+
+class InputUnreachable(FetchFailed):
+    """The server of an input's URL failed in a way that another try may mend."""
 
 
 class Input(NamedTuple):
@@ -56,13 +64,11 @@ class Inputs:
         self._store = store
         self._settings = settings
 
-    async def add(
-        self, user_id: str, path: Path, role: Role, check: Check = accept_all
-    ) -> Input:
+    async def add(self, user_id: str, path: Path, role: Role, check: Check = accept_all) -> Input:
         """Check a local file and store it for `user_id`; what `check` refuses is not stored.
 
         Raises:
-            RequestRefused: `invalid_media`: it isn't what `role` needs, with the file's name and why.
+            RequestRefused: `invalid_media`: it isn't what `role` needs, and why.
             MediaError: the decoder or the store gave no answer.
         """
         try:
@@ -88,9 +94,9 @@ class Inputs:
         """The input that `reference` names; one at a URL is copied into the store first.
 
         Raises:
-            RequestRefused: `invalid_media`: no such id of this owner, another kind of media, a URL that
-                isn't fetched, a file that isn't what `role` needs.
-            FetchFailed: the URL's server failed in a way that another try may mend.
+            RequestRefused: `invalid_media`: no such id of this owner, another kind of media, a
+                URL that isn't fetched, a file that isn't what `role` needs.
+            InputUnreachable: the URL's server failed in a way that another try may mend.
         """
         if isinstance(reference, MediaById):
             found = await self._find(user_id, reference.media_id, role)
@@ -105,9 +111,8 @@ class Inputs:
             try:
                 await fetch(reference.url, path, policy=policy)
             except FetchFailed as error:
-                # A server that says 4xx says the same tomorrow; a broken connection may not.
-                if error.status is None or error.status >= 500:  # noqa: PLR2004
-                    raise
+                if error.status not in _SAID_FOR_GOOD:
+                    raise InputUnreachable(f"{role}: {error}", error.status) from error
                 raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}") from error
             except FetchError as error:
                 raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}") from error
@@ -118,7 +123,8 @@ class Inputs:
         if row is None:
             raise RequestRefused(
                 FailureKind.INVALID_MEDIA,
-                f"{role}: {media_id} is not a media id of this user; `stillmotion upload FILE` makes one.",
+                f"{role}: {media_id} is not a media id of this user;"
+                " `stillmotion upload FILE` makes one.",
             )
         facts = _FACTS.validate_python(row["facts"])
         wanted = "audio" if role == "audio" else "image"

@@ -1,6 +1,7 @@
 """The same picture under other bytes: a nonce in the metadata of the file, the pixels untouched.
 
-A provider that keeps one URL per content would give two generations the same one; a staged URL must name one.
+A provider that keeps one URL per content would give two generations the same one; a staged URL must
+name one.
 """
 
 import struct
@@ -22,7 +23,9 @@ def with_nonce(data: bytes, mime_type: str, nonce: str) -> bytes:
             return data[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + data[2:]
         case "image/png":  # A text chunk behind the header chunk.
             chunk = b"tEXt" + b"Comment\x00" + note
-            framed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            framed = (
+                struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            )
             return data[:_PNG_HEADER_END] + framed + data[_PNG_HEADER_END:]
         case "image/webp":  # A chunk of our own at the end; readers skip what they don't know.
             padded = note + b"\x00" * (len(note) % 2)

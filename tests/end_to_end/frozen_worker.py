@@ -1,9 +1,9 @@
-"""A submitting worker that freezes itself once, between the commit of SENDING and the first byte of its POST.
+"""A submitting worker that freezes once, between SENDING and the first byte of its POST.
 
     python frozen_worker.py FLAG
 
-The clock is asked twice per submission: when its window opens, and as the last act before the bytes go out.
-At that second time the process stops itself; FLAG is removed first, so that it happens once.
+The clock is asked twice per submission: when its window opens, and as the last act before the bytes
+go out. At that second time the process stops itself; FLAG is removed first, so that it happens once.
 """
 
 import asyncio

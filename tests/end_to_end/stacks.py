@@ -59,7 +59,7 @@ async def running(*argv: str, env: dict[str, str]) -> AsyncIterator[Process]:
 
 
 class Stack:
-    """A stack in its own data directory: `dev` without workers, a client, the sandbox's controls."""
+    """A stack in its own data directory: `dev`, a client, the sandbox's controls."""
 
     def __init__(self, data_dir: Path, address: StackAddress, client: VideoClient) -> None:
         self.data_dir = data_dir
@@ -84,6 +84,8 @@ class Stack:
         staged = await self.value(
             "SELECT staged_url FROM submissions WHERE generation_id = $1", generation_id
         )
+        if staged is None:
+            return []
         return [row["id"] for row in log["predictions"] if staged in json.dumps(row["input"])]
 
     async def value(self, query: str, *args: Any) -> Any:
@@ -95,7 +97,8 @@ class Stack:
 
     async def settlements(self, generation_id: str) -> int:
         return await self.value(
-            "SELECT count(*) FROM ledger WHERE generation_id = $1 AND kind = 'settle'", generation_id
+            "SELECT count(*) FROM ledger WHERE generation_id = $1 AND kind = 'settle'",
+            generation_id,
         )
 
     async def start(self, prompt: str = "a slow zoom", **parameters: Any) -> GenerationHandle:

@@ -1,0 +1,46 @@
+"""What the documents say in tables is what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workflows.contracts.failures import RULES, FailureKind
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+
+
+def test_the_readme_lists_every_failure_kind_with_its_rule() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| (\w+) \| (\d) \|$", README, re.MULTILINE)
+
+    said = {kind: (retry, pays, int(code)) for kind, retry, pays, code in rows}
+
+    ruled = {kind.value: (rule.retry, rule.pays, rule.exit_code) for kind, rule in RULES.items()}
+    assert said == ruled
+
+
+def test_every_failure_kind_has_a_rule() -> None:
+    assert set(RULES) == set(FailureKind)
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_document_names_is_there(document: str) -> None:
+    text = (REPOSITORY / document).read_text()
+    named = re.findall(r"`((?:workflows|activities|workers|starter|tests|deploy)/[\w./-]+)`", text)
+
+    missing = [name for name in named if not (REPOSITORY / name).exists() and "NNNN" not in name]
+
+    assert missing == []
+
+
+def test_the_readme_stays_a_page_or_two() -> None:
+    assert README.count("\n") <= 200
+
+
+def test_a_first_own_video_takes_six_commands_at_most() -> None:
+    section = README.split("## A first video of your own")[1].split("\n## ")[0]
+
+    commands = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
+
+    assert 0 < sum(line.count("&&") + 1 for line in commands) <= 6
