@@ -1,7 +1,7 @@
 """Heartbeats while an activity awaits something else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from temporalio import activity
@@ -11,10 +11,11 @@ HEARTBEAT_INTERVAL_S = 5.0
 
 
 @asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
+async def heartbeats() -> AsyncGenerator[None]:
     """Beat in the background, so that a dead worker is noticed before the long timeout.
 
-    It proves that the event loop turns, not that the work advances: that is bounded by its own timeouts.
+    It proves that the event loop turns, not that the work advances: that is bounded by its own
+    timeouts.
     """
 
     async def beat() -> None:

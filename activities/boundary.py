@@ -1,17 +1,19 @@
 """The activity boundary: every known error becomes a failure kind, in one place.
 
-Workflows see `ApplicationError.type` = kind, with the `Failure` as its detail. What is not known here goes
-on unchanged and is retried by Temporal.
+Workflows see `ApplicationError.type` = kind, with the `Failure` as its detail. What is not known
+here goes on unchanged and is retried by Temporal.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.media import errors as media
+from activities.media.inputs import InputUnreachable
 from activities.provider import errors as provider
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 
@@ -38,15 +40,19 @@ PASSING: dict[type[Exception], FailureKind] = {
     provider.MalformedReply: FailureKind.PROVIDER_UNREACHABLE,
     provider.SubmissionAmbiguous: FailureKind.SUBMISSION_AMBIGUOUS,
     media.StoreFull: FailureKind.STORE_FULL,
+    media.StoreError: FailureKind.STORE_UNAVAILABLE,
+    InputUnreachable: FailureKind.INVALID_MEDIA,
     media.MediaInvalid: FailureKind.OUTPUT_UNUSABLE,
     media.FetchExpired: FailureKind.OUTPUT_UNUSABLE,
     media.FetchFailed: FailureKind.OUTPUT_UNUSABLE,
     media.DecodingFailed: FailureKind.OUTPUT_UNUSABLE,
 }
-"""Another try may go better."""
+"""Another try may go better. A leaf stands before its branch: the first that fits is taken."""
 
 
-def boundary(method: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def boundary(
+    method: Callable[P, Coroutine[Any, Any, R]],
+) -> "Callable[P, CoroutineType[Any, Any, R]]":  # subscripted, it fails at run time on 3.11
     """Decorate an activity method: its known errors leave it as typed `ApplicationError`s."""
 
     @wraps(method)
@@ -72,7 +78,9 @@ def application_error(error: Exception) -> ApplicationError | None:
             return _error(kind, str(error), final=True)
     for known, kind in PASSING.items():
         if isinstance(error, known):
-            return _error(kind, str(error), final=False, delay_s=getattr(error, "retry_after_s", None))
+            return _error(
+                kind, str(error), final=False, delay_s=getattr(error, "retry_after_s", None)
+            )
     return None
 
 

@@ -6,7 +6,6 @@ import sys
 
 from benchmarks import media
 
-
 WHAT = "fetch, hash and store 300 MB / plain stream to disk"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ async def _ours(origin: str, url: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _served() -> AsyncIterator[str]:
+async def _served() -> AsyncGenerator[str]:
     """A loopback server that answers every request with `SIZE_BYTES` bytes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

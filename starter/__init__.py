@@ -1,7 +1,7 @@
 """How people and backends start and follow generations: the Python client and the CLI.
 
-`from starter import VideoClient` for code; `cli/` is the `stillmotion` command. Both read through the plain
-clients of `activities` and never import an activity or a worker. Start with `client.py`.
+`from starter import VideoClient` for code; `cli/` is the `stillmotion` command. Both read through
+the plain clients of `activities` and never import an activity or a worker. Start with `client.py`.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["GenerationFailed", "GenerationHandle", "NotFinished", "VideoClient"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever was asked for
     """Import the client when it is asked for: `stillmotion --help` needs none of its libraries."""
     if name == "VideoClient":
         return import_module("starter.client").VideoClient

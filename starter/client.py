@@ -4,7 +4,7 @@
         handle = await client.image_to_video("photo.jpg", "a slow zoom", user_id="ann")
         video = await handle.result()
 
-Validation, quotes and reads are the same code that the workers use; the database role can't touch money.
+Validation, quotes and reads are the code that the workers use; the database role can't touch money.
 """
 
 import uuid
@@ -22,28 +22,28 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from activities.database.pool import STARTER_ROLE, Pool, connect
+from activities.database.pool import STARTER_ROLE, DatabaseUnreachable, Pool, connect
 from activities.generations import repository as generations
-from activities.generations.reading import Filters, Reader
+from activities.generations.reading import Event, Filters, Reader
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.pricing import checks, price
+from activities.ledger.repository import SQL as LEDGER
 from activities.ledger.repository import plan_of
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
 from activities.library import repository as library
 from activities.media.inputs import Inputs, Role
 from activities.media.store import MediaStore
 from starter.handles import GenerationHandle
-from starter.places import DATA_DIR, NotReachable, Place, find_place
-from starter.sources import MediaSource, to_reference, upload
+from starter.places import DATA_DIR, NotReachable, Place, connect_temporal, find_place
+from starter.sources import MediaSource, measure, to_reference, upload
 from workflows.contracts import queues
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.ids import generation_id_for
-from workflows.contracts.quoting import check_max_cost, choose, resolve
+from workflows.contracts.media import AudioFacts, ImageFacts
+from workflows.contracts.quoting import Quote, check_max_cost, choose, quote, resolve
 from workflows.contracts.requests import ImageToVideoRequest, Operation, Source
 from workflows.contracts.results import Generation
 from workflows.contracts.stages import TERMINAL, Stage, Status
@@ -75,19 +75,12 @@ class VideoClient:
             NotReachable: Temporal or PostgreSQL does not answer, or nothing says where they are.
         """
         place = find_place(data_dir)
-        config = ClientConfig.load_client_connect_config()
-        if place.temporal is not None:
-            config["target_host"] = place.temporal
         async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(connect(place.database, role=STARTER_ROLE))
             try:
-                temporal = await Client.connect(**config, data_converter=pydantic_data_converter)
-            except RuntimeError as error:
-                raise NotReachable(
-                    f"Temporal does not answer at {config.get('target_host', 'localhost:7233')}:"
-                    " start it with `stillmotion dev`, or set TEMPORAL_ADDRESS."
-                ) from error
-            return cls(temporal, pool, place, stack.pop_all())
+                pool = await stack.enter_async_context(connect(place.database, role=STARTER_ROLE))
+            except DatabaseUnreachable as error:
+                raise NotReachable(f"{error} {place.remedy}") from error
+            return cls(await connect_temporal(place), pool, place, stack.pop_all())
         raise AssertionError("the block returns or raises")
 
     async def close(self) -> None:
@@ -109,7 +102,7 @@ class VideoClient:
         *,
         user_id: str,
         audio: MediaSource | None = None,
-        **parameters: Any,
+        **parameters: Any,  # noqa: ANN401 - the fields of the request
     ) -> GenerationHandle:
         """Start an image-to-video generation, or find the one that the same key names.
 
@@ -135,29 +128,25 @@ class VideoClient:
         *,
         user_id: str,
         audio: MediaSource | None = None,
-        **parameters: Any,
+        **parameters: Any,  # noqa: ANN401 - the fields of the request
     ) -> ImageToVideoRequest:
         """The validated request, its files uploaded; nothing is started."""
-        draft = _request(
-            image={"url": "https://not.checked.yet"},
-            prompt=prompt,
-            user_id=user_id,
-            audio={"url": "https://not.checked.yet"} if audio is not None else None,
-            **parameters,
-        )
+        draft = _draft(prompt, user_id=user_id, audio=audio, **parameters)
         # Parameters first: a wrong one should not cost an upload.
         entry = choose(self.catalogue, draft)
         resolve(entry, draft)
-        sources: dict[Role, MediaSource | None] = {"image": image, "audio": audio}
         references = {
             role: await to_reference(self.inputs, user_id, source, role, checks(entry, role))
-            for role, source in sources.items()
-            if source is not None
+            for role, source in _given(image, audio).items()
         }
         return draft.model_copy(update={"audio": None, **references})
 
     async def ai_video_generate(
-        self, operation_type: str, image: MediaSource, prompt: str, **parameters: Any
+        self,
+        operation_type: str,
+        image: MediaSource,
+        prompt: str,
+        **parameters: Any,  # noqa: ANN401 - the fields of the request
     ) -> GenerationHandle:
         """The one entry for every operation; `image-to-video` for now.
 
@@ -209,7 +198,7 @@ class VideoClient:
                 id=generation_id,
                 task_queue=queues.TaskQueue.GENERATIONS.value,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                # A refused or lost run may start over under its id; the ledger keeps it from paying twice.
+                # A refused or lost run may start over under its id; the ledger never pays twice.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 static_summary=_shortened(summary),
                 search_attributes=attributes,
@@ -223,7 +212,7 @@ class VideoClient:
             raise NotReachable(f"Temporal did not take the start ({error.status.name}).") from error
 
     async def _start_failed(self, generation_id: str) -> None:
-        """No list should show a start that nobody took; a workflow that began all the same revives it."""
+        """No list should show a start that nobody took; a workflow that did begin revives it."""
         told = failure(FailureKind.INTERNAL, "Temporal did not take the start.")
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(generations.SQL["lock"], generation_id)
@@ -233,15 +222,51 @@ class VideoClient:
     # Before spending
 
     async def estimate(self, request: ImageToVideoRequest) -> Estimate:
-        """The quote, and whether it would be granted now, by the code that reserves.
+        """The quote, and whether it would be granted now, by the code that reserves. Holds nothing.
 
         Raises:
-            RequestRefused: the model doesn't take the request.
+            RequestRefused: the model doesn't take the request, or the user is on no plan.
         """
         priced = await price(self.catalogue, self.inputs, request)
-        check_max_cost(request, priced.quote)
+        return await self._judged(request, priced.quote)
+
+    async def image_to_video_estimate(
+        self,
+        image: MediaSource,
+        prompt: str,
+        *,
+        user_id: str,
+        audio: MediaSource | None = None,
+        **parameters: Any,  # noqa: ANN401 - the fields of the request
+    ) -> Estimate:
+        """`estimate` of what `image_to_video` takes: files are measured, not stored.
+
+        Raises:
+            RequestRefused: the model doesn't take the request, or the user is on no plan.
+        """
+        draft = _draft(prompt, user_id=user_id, audio=audio, **parameters)
+        entry = choose(self.catalogue, draft)
+        values = resolve(entry, draft)
+        facts = {
+            role: await measure(self.inputs, self.place.media, user_id, source, role)
+            for role, source in _given(image, audio).items()
+        }
+        sound = facts.get("audio")
+        assert isinstance(facts["image"], ImageFacts), "inputs are measured by role"
+        assert sound is None or isinstance(sound, AudioFacts), "inputs are measured by role"
+        return await self._judged(
+            draft, quote(self.catalogue, entry, values, facts["image"], sound)
+        )
+
+    async def _judged(self, request: ImageToVideoRequest, quoted: Quote) -> Estimate:
+        """Whether the quote would be granted now: by the caller's own limit, the plan, the caps."""
         async with self._pool.acquire() as connection:
-            return await estimate_of(connection, request.user_id, priced.quote, self.place.ledger)
+            judged = await estimate_of(connection, request.user_id, quoted, self.place.ledger)
+        try:
+            check_max_cost(request, quoted)
+        except RequestRefused as error:
+            return judged.model_copy(update={"allowed": False, "refusal": error.failure})
+        return judged
 
     async def upload(self, source: str | Path | bytes, *, user_id: str, audio: bool = False) -> str:
         """Check and store a file for `user_id`; returns its media id."""
@@ -304,13 +329,44 @@ class VideoClient:
             "SELECT key FROM assets WHERE generation_id = $1 AND deleted_at IS NULL", generation_id
         )
 
+    async def events(self, generation_id: str, *, user_id: str | None = None) -> list[Event]:
+        """What happened to a generation, in order."""
+        await self.reader.read(generation_id, user_id)
+        return await self.reader.events(generation_id)
+
+    async def plans(self) -> list[dict[str, Any]]:
+        """Every plan, the smallest first: `plan`, `title` and its limits, None = unlimited."""
+        return [dict(row) for row in await self._pool.fetch(LEDGER["plans"])]
+
     async def usage(self, user_id: str) -> Usage:
         """Limit, reserved, settled and remaining of the user's present period."""
         async with self._pool.acquire() as connection:
             return await usage_of(connection, user_id, self.place.ledger)
 
 
-def _request(**fields: Any) -> ImageToVideoRequest:
+def _given(image: MediaSource, audio: MediaSource | None) -> dict[Role, MediaSource]:
+    return {"image": image} if audio is None else {"image": image, "audio": audio}
+
+
+def _draft(
+    prompt: str,
+    *,
+    user_id: str,
+    audio: MediaSource | None,
+    **parameters: Any,  # noqa: ANN401 - the fields of the request
+) -> ImageToVideoRequest:
+    """The request before its files are looked at, so that a wrong parameter costs no upload."""
+    unknown = {"url": "https://not.checked.yet"}
+    return _request(
+        image=unknown,
+        prompt=prompt,
+        user_id=user_id,
+        audio=unknown if audio is not None else None,
+        **parameters,
+    )
+
+
+def _request(**fields: Any) -> ImageToVideoRequest:  # noqa: ANN401 - not checked yet
     try:
         return ImageToVideoRequest.model_validate(fields)
     except ValidationError as error:

@@ -1,12 +1,19 @@
 """A handle on one generation: follow it, steer it, read what it made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from temporalio.client import (
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
+from starter.places import NotReachable
+from workflows.contracts.activities import Resolution
 from workflows.contracts.failures import RULES, Failure
 from workflows.contracts.progress import Progress, ProgressFacts, estimate
 from workflows.contracts.results import Generation
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
 
 LOOK_INTERVAL_S = 0.25
 """A look reads two indexed rows; no long poll at Temporal is held, so followers cost it nothing."""
+
+ANSWER_S = 20.0
+"""A decision asks the provider, which takes seconds; without a worker nobody ever answers."""
 
 
 class GenerationFailed(Exception):
@@ -40,6 +50,14 @@ class NotFinished(Exception):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         super().__init__(progress.message)
+
+
+class NothingToResolve(Exception):
+    """The generation is not unresolved, or the decision does not fit it."""
+
+
+class NoWorker(Exception):
+    """A decision needs a worker to carry it out, and none answered."""
 
 
 class GenerationHandle:
@@ -124,25 +142,63 @@ class GenerationHandle:
         async for chunk in self._client.store.stream(key):
             yield chunk
 
-    async def resume(self) -> None:
-        """Look at once, where it is parked."""
-        await self.facts()
-        await self._client.temporal.get_workflow_handle(self.id).signal("resume")
+    async def resume(self) -> bool:
+        """Look at once, where it is parked. Returns False where it has ended already.
+
+        Raises:
+            NotReachable: Temporal could not be asked.
+        """
+        return await self._steer(lambda workflow: workflow.signal("resume"))
 
     async def cancel(self) -> bool:
         """Ask for the end. Durable without workers; a job that has finished meanwhile is kept.
 
         Returns False where it has ended already.
+
+        Raises:
+            NotReachable: Temporal could not be asked.
+        """
+        return await self._steer(lambda workflow: workflow.cancel())
+
+    async def resolve(
+        self, decision: Literal["adopt", "resubmit", "give_up"], prediction_id: str | None = None
+    ) -> str:
+        """Decide what an unresolved submission is; returns what came of it.
+
+        Raises:
+            NothingToResolve: it is not unresolved, or the workflow refuses the decision.
+            NoWorker: nobody is there to carry it out; nothing has changed.
+            NotReachable: Temporal could not be asked.
         """
         facts = await self.facts()
-        if facts.stage in TERMINAL:
+        if facts.stage is not Stage.UNRESOLVED:
+            raise NothingToResolve(f"{self.id} is {facts.stage.value}, not unresolved.")
+        told = Resolution(decision=decision, prediction_id=prediction_id)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self._workflow().execute_update(
+                    "resolve_submission", told, result_type=str
+                )
+        except WorkflowUpdateFailedError as error:
+            raise NothingToResolve(str(error.cause)) from error
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise NoWorker(f"No worker answered within {ANSWER_S:g} s.") from error
+        except RPCError as error:
+            raise NotReachable(f"Temporal did not answer ({error.status.name}).") from error
+
+    def _workflow(self) -> WorkflowHandle[Any, Any]:
+        return self._client.temporal.get_workflow_handle(self.id)
+
+    async def _steer(self, act: Callable[[WorkflowHandle[Any, Any]], Awaitable[None]]) -> bool:
+        """Send the workflow a message; False where it has ended, so that it is no use."""
+        if (await self.facts()).stage in TERMINAL:
             return False
         try:
-            await self._client.temporal.get_workflow_handle(self.id).cancel()
+            await act(self._workflow())
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return False
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise NotReachable(f"Temporal did not answer ({error.status.name}).") from error
         return True
 
     async def ended_or_parked(self) -> bool:

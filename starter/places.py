@@ -1,10 +1,14 @@
 """Where everything is: the environment, else the `stillmotion dev` of a data directory."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import SecretStr
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
@@ -28,6 +32,8 @@ class Place(NamedTuple):
     """None = by `TEMPORAL_*` and `temporal.toml`."""
     stack: StackAddress | None
     """The `dev` that was found; None where the environment says everything."""
+    remedy: str = "Check STILLMOTION_DATABASE_URL and TEMPORAL_ADDRESS."
+    """What a person can do when it does not answer."""
 
 
 def find_place(data_dir: Path = DATA_DIR) -> Place:
@@ -48,7 +54,7 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
     stack = read_stack(data_dir)
     if stack is None:
         raise NotReachable(
-            f"No stillmotion stack runs in {data_dir}: start one with `stillmotion dev`,"
+            f"No stillmotion stack runs in {data_dir}: start one with `{_dev(data_dir)}`,"
             " or set STILLMOTION_DATABASE_URL."
         )
     return Place(
@@ -57,4 +63,28 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
         LedgerSettings(),
         stack.temporal,
         stack,
+        f"The stack of {data_dir} has gone; start it again with `{_dev(data_dir)}`.",
     )
+
+
+async def connect_temporal(place: Place) -> Client:
+    """A Temporal client with our data converter.
+
+    Raises:
+        NotReachable: the server does not answer.
+    """
+    if place.temporal is not None:
+        # The stack's own server: a profile or a key in the environment is for another one.
+        config: ClientConnectConfig = {"target_host": place.temporal, "namespace": "default"}
+    else:
+        config = ClientConfig.load_client_connect_config()
+    try:
+        return await Client.connect(**config, data_converter=pydantic_data_converter)
+    except RuntimeError as error:
+        address = config.get("target_host", "localhost:7233")
+        raise NotReachable(f"Temporal does not answer at {address}. {place.remedy}") from error
+
+
+def _dev(data_dir: Path) -> str:
+    where = ("--data-dir", str(data_dir)) if data_dir != DATA_DIR else ()
+    return shlex.join(("stillmotion", "dev", *where))

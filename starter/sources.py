@@ -5,13 +5,21 @@ Everything but ids and URLs is checked and stored first, so that no request carr
 
 import base64
 import binascii
+import os
 import re
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from activities.media.decoding import inspect
+from activities.media.errors import MediaInvalid
 from activities.media.inputs import Check, Inputs, Role, accept_all
+from activities.media.settings import MediaSettings
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.media import MediaById, MediaByUrl, MediaReference
+from workflows.contracts.media import AudioFacts, ImageFacts, MediaById, MediaByUrl, MediaReference
 
 MediaSource = str | Path | bytes | MediaById | MediaByUrl
 
@@ -24,21 +32,37 @@ _BASE64_CHARACTERS_MIN = 256
 async def to_reference(
     inputs: Inputs, user_id: str, source: MediaSource, role: Role, check: Check
 ) -> MediaReference:
-    """The reference for a request; a file is uploaded for `user_id` (the same bytes give the same id).
+    """The reference for a request; a file is uploaded for `user_id`, the same bytes to the same id.
 
     Raises:
         RequestRefused: `invalid_media`: no such file, not base64, or not what `role` needs.
     """
-    if isinstance(source, MediaById | MediaByUrl):
-        return source
-    if isinstance(source, str):
-        if _MEDIA_ID.fullmatch(source):
-            return MediaById(media_id=source)
-        if source.startswith("https://"):
-            return MediaByUrl(url=source)
-        if source.startswith("http://"):
-            raise _refused(role, "the URL is not https", "https URLs, files, base64")
+    reference = _reference(source, role)
+    if reference is not None:
+        return reference
+    assert isinstance(source, str | Path | bytes), "a reference names everything else"
     return MediaById(media_id=await upload(inputs, user_id, source, role, check))
+
+
+async def measure(
+    inputs: Inputs, settings: MediaSettings, user_id: str, source: MediaSource, role: Role
+) -> ImageFacts | AudioFacts:
+    """What decoding `source` shows. A file or bytes are not stored; what a URL gives is.
+
+    Raises:
+        RequestRefused: as `to_reference`.
+    """
+    reference = _reference(source, role)
+    if reference is not None:
+        return (await inputs.resolve(user_id, reference, role)).facts
+    assert isinstance(source, str | Path | bytes), "a reference names everything else"
+    with _file(source, role) as path:
+        try:
+            if role == "audio":
+                return await inspect("audio", path, settings)
+            return await inspect("image", path, settings)
+        except MediaInvalid as error:
+            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
 
 
 async def upload(
@@ -49,16 +73,52 @@ async def upload(
     Raises:
         RequestRefused: as `to_reference`.
     """
+    with _file(source, role) as path:
+        return (await inputs.add(user_id, path, role, check)).media_id
+
+
+def _reference(source: MediaSource, role: Role) -> MediaReference | None:
+    """The reference that `source` is already; None for a file, bytes, base64."""
+    if isinstance(source, MediaById | MediaByUrl):
+        return source
+    if not isinstance(source, str):
+        return None
+    if _MEDIA_ID.fullmatch(source):
+        return MediaById(media_id=source)
+    if source.startswith("http://"):
+        raise _refused(role, "the URL is not https", "https URLs, files, base64")
+    if not source.startswith("https://"):
+        return None
+    try:
+        return MediaByUrl(url=source)
+    except ValidationError as error:
+        raise _refused(
+            role, "the URL is malformed", "https URLs of up to 2048 characters"
+        ) from error
+
+
+@contextmanager
+def _file(source: str | Path | bytes, role: Role) -> Generator[Path]:
+    """`source` as a file, for the time of the block."""
     data = _bytes_of(source, role)
     if data is None:
         path = Path(str(source))
-        if not path.is_file():
+        if not _is_readable(path):
             raise _refused(role, f"{str(source)[:120]!r} is not a file", "a readable file")
-        return (await inputs.add(user_id, path, role, check)).media_id
+        yield path
+        return
     with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
         path = Path(folder) / role
         path.write_bytes(data)
-        return (await inputs.add(user_id, path, role, check)).media_id
+        yield path
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):
+        # Too long for a name, or with a NUL in it.
+        return False
 
 
 def _bytes_of(source: str | Path | bytes, role: Role) -> bytes | None:
@@ -68,12 +128,18 @@ def _bytes_of(source: str | Path | bytes, role: Role) -> bytes | None:
     if isinstance(source, Path):
         return None
     prefix = _DATA_URI.match(source[:200])
-    if prefix is None and (len(source) < _BASE64_CHARACTERS_MIN or "\n" not in source[:100] and "." in source[-10:]):
+    if prefix is None and (
+        len(source) < _BASE64_CHARACTERS_MIN or ("\n" not in source[:100] and "." in source[-10:])
+    ):
         return None
     try:
-        return base64.b64decode("".join(source[prefix.end() if prefix else 0 :].split()), validate=True)
+        return base64.b64decode(
+            "".join(source[prefix.end() if prefix else 0 :].split()), validate=True
+        )
     except (binascii.Error, ValueError) as error:
-        raise _refused(role, "the text is not base64", "a file, base64, a data URI, an https URL") from error
+        raise _refused(
+            role, "the text is not base64", "a file, base64, a data URI, an https URL"
+        ) from error
 
 
 def _refused(role: str, reason: str, allowed: str) -> RequestRefused:

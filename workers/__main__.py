@@ -1,4 +1,4 @@
-"""`python -m workers …`: every long-running process but the API. The `stillmotion` command execs this."""
+"""`python -m workers …`: every long-running process but the API. `stillmotion` execs this."""
 
 import argparse
 import asyncio
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CatalogueInvalid, MigrationChanged) as error:
         return _say(f"{error}", code=2)
     except ValueError as error:
-        # Settings from the environment: pydantic's lines name each variable, never a secret's value.
+        # Settings from the environment: the line names the variable, never a secret's value.
         return _say(_first_problem(error), code=2)
     except KeyboardInterrupt:
         return 130
@@ -107,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--live", action="store_true", help="use the real provider: costs money")
     dev.add_argument("--no-workers", action="store_true", help="everything but the worker")
     dev.add_argument("--json", action="store_true", help="print the ready line as JSON")
-    dev.add_argument("--sandbox-work-s", type=float, default=2.0, help="how long a sandbox job takes")
+    dev.add_argument(
+        "--sandbox-work-s", type=float, default=2.0, help="how long a sandbox job takes"
+    )
     worker = processes.add_parser("worker", help="serve task queues")
     worker.add_argument("--queues", nargs="*", default=[], choices=[q.value for q in TaskQueue])
     migrations = processes.add_parser("migrate", help="bring the database up to date")

@@ -1,20 +1,26 @@
 """`stillmotion dev`: the whole stack in one process tree with one data directory.
 
-PostgreSQL and Temporal, then the migrations, the sandbox provider (or the real one), and a worker that is
-started again when it dies. Every child ends with this process, however it ends.
+PostgreSQL and Temporal, then the migrations, the sandbox provider (or the real one), and a worker
+that is started again when it dies. Every child ends with this process, however it ends.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
 import httpx
+from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.database.migrations import migrate
 from activities.provider.settings import ProviderSettings
@@ -28,6 +34,12 @@ from workers.stack import without_real_keys
 from workers.supervision import supervised_worker
 from workflows.contracts.queues import SEARCH_ATTRIBUTES, TaskQueue
 from workflows.contracts.stack import STACK_FILE, StackAddress
+
+SEARCH_ATTRIBUTE_TYPES = {
+    key.name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{key.indexed_value_type.name}")
+    for key in SEARCH_ATTRIBUTES
+}
+"""What a server must know before the first generation: an unknown one blocks its workflow."""
 
 LOCAL_USER = "local"
 LOCAL_PLAN = "pro"
@@ -48,7 +60,7 @@ class LiveWithoutKey(EmbeddedError):
 
 
 @asynccontextmanager
-async def running_stack(options: Options) -> AsyncIterator[StackAddress]:
+async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
     """The stack, ready, for the time of the block.
 
     Raises:
@@ -56,10 +68,8 @@ async def running_stack(options: Options) -> AsyncIterator[StackAddress]:
     """
     async with AsyncExitStack() as stack:
         directory = await stack.enter_async_context(DataDirectory(options.data_dir))
-        postgres, temporal = EmbeddedPostgres(directory), EmbeddedTemporal(
-            directory,
-            search_attributes={key.name: key.indexed_value_type for key in SEARCH_ATTRIBUTES},
-        )
+        postgres = EmbeddedPostgres(directory)
+        temporal = EmbeddedTemporal(directory, search_attributes=SEARCH_ATTRIBUTE_TYPES)
         await stack.enter_async_context(_both(postgres, temporal))
         await _prepare_database(postgres.dsn)
         live = ProviderSettings() if _is_live(options) else None
@@ -96,7 +106,7 @@ async def serve(options: Options, announce: Callable[[StackAddress], None]) -> N
 
 
 @asynccontextmanager
-async def _both(*servers: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
+async def _both(*servers: AbstractAsyncContextManager[object]) -> AsyncGenerator[None]:
     """Enter several servers at once; whichever did start is stopped when another did not."""
     async with AsyncExitStack() as stack:
         entering = [stack.enter_async_context(server) for server in servers]
@@ -129,7 +139,7 @@ def _is_live(options: Options) -> bool:
 
 
 @asynccontextmanager
-async def _sandbox(directory: DataDirectory, options: Options) -> AsyncIterator[tuple[str, str]]:
+async def _sandbox(directory: DataDirectory, options: Options) -> AsyncGenerator[tuple[str, str]]:
     """The sandbox as a child: its base URL, and its chat endpoint's.
 
     The port is kept, since the terms of generations in flight name it.
@@ -177,7 +187,7 @@ async def _answers(url: str, child: Child) -> None:
 
 
 @contextmanager
-def _announced(directory: DataDirectory, address: StackAddress) -> Iterator[None]:
+def _announced(directory: DataDirectory, address: StackAddress) -> Generator[None]:
     """Other commands find the stack by this file."""
     path = directory.path / STACK_FILE
     aside = path.with_suffix(".new")

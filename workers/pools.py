@@ -14,8 +14,8 @@ from workflows.image_to_video import ImageToVideo
 
 WORKFLOWS = (ImageToVideo,)
 
-# Our own modules are passed through: reloaded per run they cost three times the CPU, and their models
-# become other classes. The restrictions on clocks, randomness and I/O stay.
+# Our own modules are passed through: reloaded per run they cost three times the CPU, and their
+# models become other classes. The restrictions on clocks, randomness and I/O stay.
 RUNNER = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows")
 )

@@ -12,7 +12,7 @@ class WorkerSettings(BaseSettings):
     heartbeat_timeout_s: int = Field(
         default=60,
         ge=5,
-        description="How soon a dead worker's wait is taken over; each heartbeat is a billable action",
+        description="How soon a dead worker's wait is taken over; a heartbeat is a billable action",
     )
     drain_s: int = Field(
         default=30, ge=0, description="How long a stopping worker lets its activities finish"
@@ -23,4 +23,6 @@ class WorkerSettings(BaseSettings):
     poll_slots: int = Field(default=2000, gt=0, description="Jobs waited for at once")
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")
-    log_format: str = Field(default="console", pattern="^(console|json)$", description="console or json")
+    log_format: str = Field(
+        default="console", pattern="^(console|json)$", description="console or json"
+    )

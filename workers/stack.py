@@ -21,7 +21,7 @@ def without_real_keys(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def environment_of(stack: StackAddress) -> dict[str, str]:
-    """The environment of a process of this stack. Settings that the user gave otherwise stay in force."""
+    """The environment of a process of this stack. Other settings of the user stay in force."""
     environment = dict(os.environ)
     if not stack.live:
         environment = without_real_keys(environment)

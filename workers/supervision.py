@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -26,7 +26,9 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def supervised_worker(directory: DataDirectory, address: StackAddress) -> AsyncIterator[None]:
+async def supervised_worker(
+    directory: DataDirectory, address: StackAddress
+) -> AsyncGenerator[None]:
     """A worker that polls every queue, for the time of the block.
 
     Raises:
@@ -89,5 +91,3 @@ async def _polls(address: StackAddress, child: Child) -> None:
                 "the worker", "does not poll its queue", child.log_path, child.log_tail()
             )
         await asyncio.sleep(0.1)
-
-

@@ -33,5 +33,6 @@ def configure_logging(log_format: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # Every request's URL at INFO: URLs of outputs are signed.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They log URLs and headers, and those of outputs are signed.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

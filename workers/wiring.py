@@ -1,6 +1,6 @@
 """The composition root: which implementations the activities get, made once per process."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,12 +33,21 @@ from workflows.contracts.queues import TaskQueue
 Activity = Callable[..., Any]
 
 
+# A type checker does not know that the environment gives the required fields.
+def _database_settings() -> DatabaseSettings:
+    return DatabaseSettings()  # pyright: ignore[reportCallIssue]
+
+
+def _media_settings() -> MediaSettings:
+    return MediaSettings()  # pyright: ignore[reportCallIssue]
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings of a worker process, parsed from the environment once."""
 
-    database: DatabaseSettings = field(default_factory=lambda: DatabaseSettings())  # pyright: ignore[reportCallIssue]
-    media: MediaSettings = field(default_factory=lambda: MediaSettings())  # pyright: ignore[reportCallIssue]
+    database: DatabaseSettings = field(default_factory=_database_settings)
+    media: MediaSettings = field(default_factory=_media_settings)
     provider: ProviderSettings = field(default_factory=ProviderSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
@@ -83,7 +92,7 @@ class Activities:
 @asynccontextmanager
 async def wire(
     settings: Settings, *, clock: Callable[[], float] = running_and_suspended_s
-) -> AsyncIterator[Activities]:
+) -> AsyncGenerator[Activities]:
     """The activities with their clients, open for the time of the block.
 
     Raises:

@@ -1,21 +1,23 @@
-"""What every operation shares: the steps of a generation, its messages, and how it ends without a video.
+"""What every operation shares: the steps of a generation, its messages, its end without a video.
 
-An operation's `run` calls the steps in order (see `image_to_video`). The paid submission has its own loop in
-`submission`, the wait for the provider's job in `waiting`; both use the state that is kept here.
+An operation's `run` calls the steps in order (see `image_to_video`). The paid submission has its
+own loop in `submission`, the wait for the provider's job in `waiting`; both use the state that is
+kept here.
 """
 
 import asyncio
-from datetime import datetime
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
-    TimeoutError,
     is_cancelled_exception,
 )
+from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from workflows import timeouts
 from workflows.contracts import queues
@@ -38,13 +40,17 @@ from workflows.contracts.requests import ImageToVideoRequest
 from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
-from workflows.contracts.texts import dollars
+from workflows.contracts.texts import dollars, storable
 from workflows.intake import OneInput, raised
 
 T = TypeVar("T")
 
+_UNSTORABLE_ID = failure(
+    FailureKind.INVALID_REQUEST, "workflow id: must not contain NUL characters."
+)
 
-class Ended(Exception):  # noqa: N818 - it ends a generation, which need not be an error
+
+class Ended(Exception):
     """The generation ends without a video. `settle` says what the ledger does."""
 
     def __init__(
@@ -55,6 +61,15 @@ class Ended(Exception):  # noqa: N818 - it ends a generation, which need not be 
         self.settle: Literal["release", "provisional", "house"] = settle
 
 
+@dataclass
+class Decision:
+    """A person's decision on an unresolved submission, until it is answered."""
+
+    resolution: Resolution
+    answer: str | None = None
+    """What came of it, in a sentence."""
+
+
 class Generation(OneInput):
     """State, messages and steps of one generation."""
 
@@ -62,7 +77,7 @@ class Generation(OneInput):
         """Set the state up; called by each operation's `@workflow.init`."""
         now = workflow.now()
         self.generation_id = workflow.info().workflow_id
-        self.request = request
+        self.request = request if _is_storable(self.generation_id) else _UNSTORABLE_ID
         self.terms: Terms | None = None
         self.stage = Stage.ACCEPTED
         self.since = now
@@ -72,13 +87,9 @@ class Generation(OneInput):
         self.money = "Nothing is reserved yet."
         self.cost_usd_micros: int | None = None
         self.told: Failure | None = None
-        self.cancelled = False
-        self.wakes = 0
-        """How often a person or the provider asked us to look at once."""
-        self.decision: Resolution | None = None
-        """A person's decision on an unresolved submission, until it is carried out."""
-        self.resolved: str | None = None
-        """What came of the decision."""
+        self.woken = False
+        """Whether a person or the provider asked us to look at once, and nobody has looked yet."""
+        self.decision: Decision | None = None
 
     # Messages
 
@@ -101,29 +112,30 @@ class Generation(OneInput):
         )
 
     @workflow.signal(name="resume")
-    def resume(self, *_: Any) -> None:
+    def resume(self, *_: object) -> None:
         """Look at once. Takes anything: a signal's wrong arguments would wedge the workflow."""
-        self.wakes += 1
+        self.woken = True
 
     @workflow.signal(name="provider_event")
-    def provider_event(self, *_: Any) -> None:
+    def provider_event(self, *_: object) -> None:
         """The provider says that something happened; its state is read, not believed."""
-        self.wakes += 1
+        self.woken = True
 
     @workflow.update(name="resolve_submission")
     async def resolve_submission(self, resolution: Resolution) -> str:
         """Decide what an unresolved submission is: adopt a prediction, submit again, or give up."""
-        self.decision = resolution
-        self.resolved = None
-        await workflow.wait_condition(lambda: self.resolved is not None)
-        return self.resolved or ""
+        decision = self.decision = Decision(resolution)
+        await workflow.wait_condition(lambda: decision.answer is not None)
+        return decision.answer or ""
 
     @resolve_submission.validator
     def _check_resolution(self, resolution: Resolution) -> None:
         # Null reaches a typed handler as None, whatever the annotation says.
         if not isinstance(resolution, Resolution):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ApplicationError("decision: adopt, resubmit or give_up is needed.")
-        if self.stage is not Stage.UNRESOLVED or self.decision is not None:
+        if self.decision is not None:
+            raise ApplicationError("Another decision is being carried out.")
+        if self.stage is not Stage.UNRESOLVED:
             raise ApplicationError(f"Nothing is to be resolved: the generation is {self.stage}.")
 
     # Steps
@@ -174,6 +186,7 @@ class Generation(OneInput):
 
     async def download(self, terms: Terms, prediction_id: str) -> StoredVideo:
         """Copy and verify the output."""
+        self.told = None
         self.enter(Stage.DOWNLOADING)
         return await self.to_its_end(
             workflow.start_activity_method(
@@ -198,7 +211,9 @@ class Generation(OneInput):
         )
         return saved.asset_id
 
-    async def record_usage(self, terms: Terms, video: StoredVideo, asset_id: str) -> GenerationResult:
+    async def record_usage(
+        self, terms: Terms, video: StoredVideo, asset_id: str
+    ) -> GenerationResult:
         """Settle the reservation."""
         self.enter(Stage.SETTLING)
         booked = await self.to_its_end(
@@ -261,7 +276,7 @@ class Generation(OneInput):
         return ForGeneration(generation_id=self.generation_id)
 
     def enter(self, stage: Stage) -> None:
-        """Be at a stage from now on: for the query, the Web UI and, where it ends or parks, for lists."""
+        """Be at a stage from now on: for the query, the Web UI, lists where it ends or parks."""
         before, self.stage, self.since = self.stage, stage, workflow.now()
         workflow.set_current_details(self.details())
         if status_of(before) is not status_of(stage):
@@ -280,20 +295,48 @@ class Generation(OneInput):
         return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
 
     async def to_its_end(self, activity: "workflow.ActivityHandle[T]") -> T:
-        """The activity's outcome, even under a cancel, which is then looked at by `stop_if_cancelled`.
+        """The activity's outcome, even under a cancel, which the caller then looks at: `cancelled`.
 
         A run's cancel is delivered once, so the second wait is not disturbed.
         """
         try:
             return await asyncio.shield(activity)
         except asyncio.CancelledError:
-            self.cancelled = True
             return await activity
 
+    async def rest(self, pause: timedelta, why: str) -> bool:
+        """Wait for `pause`; True where a wake, a decision or a cancel ended the wait.
+
+        A wake that came before, while an activity ran, counts: it was meant for the next look.
+        """
+        try:
+            await workflow.wait_condition(
+                lambda: self.woken or self.decision is not None,
+                timeout=pause,
+                timeout_summary=timeouts.summary(why),
+            )
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            return True
+        finally:
+            self.woken = False
+        return True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a cancel was requested: it is delivered once, to whatever waits then."""
+        return workflow.cancellation_reason() is not None
+
     def ended_by(self, error: BaseException) -> Ended:
-        """How the generation ends when a step before the acceptance raised `error`."""
+        """How the generation ends when a step raised `error`."""
         if isinstance(error, Ended):
             return error
+        if self.accepted_at is not None:
+            # No step after the acceptance is known to refuse for good. Should one do so, the job is
+            # paid for: the user is released, and the books show who paid.
+            told = failure(FailureKind.INTERNAL, "A step after the provider took the job failed.")
+            return Ended(told, settle="house")
         if is_cancelled_exception(error):
             return Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
         assert isinstance(error, ActivityError), "steps end by outcome, refusal or cancel"
@@ -303,18 +346,24 @@ class Generation(OneInput):
 
     def stop_if_cancelled(self) -> None:
         """Raise Ended where a cancel came while a step ran to its outcome."""
-        if self.cancelled or workflow.cancellation_reason() is not None:
+        if self.cancelled:
             raise Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
 
     def failure_of(self, error: ActivityError, otherwise: FailureKind) -> Failure:
-        """The failure that an activity ended with; `otherwise` where it gave no kind, as a timeout."""
+        """The failure that an activity ended with; `otherwise` where it gave no kind."""
         cause: BaseException | None = error.cause
-        if isinstance(cause, TimeoutError) and cause.cause is not None:
+        if isinstance(cause, TemporalTimeout) and cause.cause is not None:
             cause = cause.cause
         if isinstance(cause, ApplicationError) and cause.type in set(FailureKind):
-            return failure(
-                FailureKind(cause.type), cause.message, generation_id=self.generation_id
-            )
-        text = "It took too long." if isinstance(cause, TimeoutError) else "A step failed."
+            return failure(FailureKind(cause.type), cause.message, generation_id=self.generation_id)
+        text = "It took too long." if isinstance(cause, TemporalTimeout) else "A step failed."
         return failure(otherwise, text, generation_id=self.generation_id)
 
+
+def _is_storable(generation_id: str) -> bool:
+    """Temporal takes ids that PostgreSQL refuses: every activity would be retried for ever."""
+    try:
+        storable(generation_id)
+    except ValueError:
+        return False
+    return True

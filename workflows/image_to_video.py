@@ -5,8 +5,8 @@
 3. stage the inputs at the provider                  7. save the asset
 4. submit the one paid job                           8. record the usage
 
-Up to the fourth step an end costs nothing. From there on only the provider's own word, a person or the end of the
-provider's retention ends it without a video; everything else waits.
+Up to the fourth step an end costs nothing. From there on only the provider's own word, a person or
+the end of the provider's retention ends it without a video; everything else waits.
 """
 
 import asyncio
@@ -28,8 +28,11 @@ with workflow.unsafe.imports_passed_through():
 class ImageToVideo(Generation):
     """One image-to-video generation; the workflow id is the generation id."""
 
+    # `OneInput.__new__` takes any number of inputs, to refuse what this signature would choke on.
     @workflow.init
-    def __init__(self, raw: RawValue = NOTHING) -> None:
+    def __init__(  # pyright: ignore[reportInconsistentConstructor]
+        self, raw: RawValue = NOTHING
+    ) -> None:
         self.begin(parse(raw, ImageToVideoRequest))
 
     @workflow.run

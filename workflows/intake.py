@@ -1,7 +1,8 @@
 """Input from anywhere: every bad one ends as a clean FAILED workflow that names the field.
 
-A typed workflow argument would fail the workflow *task* on bad input, for ever. So the input comes raw, is
-parsed in `@workflow.init`, and `run` raises what was wrong with it; queries work all the same.
+A typed workflow argument would fail the workflow *task* on bad input, for ever. So the input comes
+raw, is parsed in `@workflow.init`, and `run` raises what was wrong with it; queries work all the
+same.
 """
 
 from typing import Self, TypeVar
@@ -22,7 +23,10 @@ _PROBLEMS_MAX = 5
 
 
 class OneInput:
-    """A workflow that takes one JSON object. Two inputs would otherwise be a TypeError, retried for ever."""
+    """A workflow that takes one JSON object.
+
+    Two inputs would otherwise be a TypeError, retried for ever.
+    """
 
     def __new__(cls, *inputs: object) -> Self:
         """Refuse more than one input."""

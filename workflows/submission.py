@@ -1,30 +1,21 @@
 """The paid submission: at most one prediction per generation, whatever becomes of the reply.
 
-    submit ──▶ a prediction id                       go on
-           ├─▶ refused for good                      end, the hold is released
-           ├─▶ busy, unreachable, paused             wait, submit again: nothing was made
-           └─▶ anything else                         reconcile: adopt, or prove absent, or park as unresolved
+submit ──▶ a prediction id                go on
+       ├─▶ refused for good               end, the hold is released
+       ├─▶ busy, unreachable, paused      wait, submit again: nothing was made
+       └─▶ anything else                  reconcile: adopt, or prove absent, or park as unresolved
 """
 
-import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows import timeouts
-from workflows.contracts.activities import (
-    Ledger,
-    Park,
-    Provider,
-    Reconciled,
-    Resolution,
-    Resolve,
-    Verdict,
-)
+from workflows.contracts.activities import Ledger, Park, Provider, Reconciled, Resolve, Verdict
 from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.stages import Stage
-from workflows.generation import Ended, Generation
+from workflows.generation import Decision, Ended, Generation
 
 _NOTHING_MADE = frozenset(
     {
@@ -39,34 +30,35 @@ async def submit(generation: Generation) -> str:
     """Get the one prediction of this generation; returns its id.
 
     Raises:
-        Ended: the provider refused for good, nothing could be sent for too long, a person gave up, or a
-            cancel came before anything was made.
+        Ended: the provider refused for good, nothing could be sent for too long, a person gave up,
+            or a cancel came before anything was made.
     """
     generation.enter(Stage.SUBMITTING)
+    prediction_id = None
+    while prediction_id is None:
+        prediction_id = await _send_until_in_doubt(generation) or await _reconcile(generation)
+    generation.prediction_id = prediction_id
+    generation.accepted_at = workflow.now()
+    generation.told = None
+    return prediction_id
+
+
+async def _send_until_in_doubt(generation: Generation) -> str | None:
+    """Submit until the provider takes or refuses it. None = it is not known what it did."""
     since, tries = workflow.now(), 0
     while True:
         generation.stop_if_cancelled()
         try:
-            prediction_id = await _send(generation)
+            return await _send(generation)
         except ActivityError as error:
             told = generation.failure_of(error, FailureKind.SUBMISSION_AMBIGUOUS)
-            if told.kind in _NOTHING_MADE:
-                paused = told.kind is FailureKind.SUBMITS_PAUSED
-                if not paused and workflow.now() - since > timeouts.SUBMIT_PATIENCE:
-                    raise Ended(told) from None
-                await _pause(generation, told, _wait_for(error, tries))
-                tries += 1
-                continue
-            if told.kind is not FailureKind.SUBMISSION_AMBIGUOUS:
+            if told.kind is FailureKind.SUBMISSION_AMBIGUOUS:
+                return None
+            if told.kind not in _NOTHING_MADE:
                 raise Ended(told) from None
-            found = await _reconcile(generation)
-            if found is None:
-                continue
-            prediction_id = found
-        generation.prediction_id = prediction_id
-        generation.accepted_at = workflow.now()
-        generation.told = None
-        return prediction_id
+            since = _still_patient(told, since)
+            await _pause(generation, told, _wait_for(error, told, tries))
+            tries += 1
 
 
 async def _send(generation: Generation) -> str:
@@ -81,24 +73,40 @@ async def _send(generation: Generation) -> str:
     return submitted.prediction_id
 
 
-def _wait_for(error: ActivityError, tries: int) -> timedelta:
-    """The provider's own wish where it gave one, else growing pauses."""
+def _still_patient(told: Failure, since: datetime) -> datetime:
+    """Since when the provider has not taken it. The time of an operator's pause is not its fault.
+
+    Raises:
+        Ended: that is too long ago.
+    """
+    if told.kind is FailureKind.SUBMITS_PAUSED:
+        return workflow.now()
+    if workflow.now() - since > timeouts.SUBMIT_PATIENCE:
+        raise Ended(told)
+    return since
+
+
+def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
+    """Growing pauses, or the provider's own wish where it is longer, as far as patience goes."""
+    if told.kind is FailureKind.SUBMITS_PAUSED:
+        return timeouts.widening(tries, timeouts.SUBMIT_PAUSE_MIN, timeouts.PAUSED_PAUSE_MAX)
     wished = error.cause.next_retry_delay if isinstance(error.cause, ApplicationError) else None
     own = timeouts.widening(tries, timeouts.SUBMIT_PAUSE_MIN, timeouts.SUBMIT_PAUSE_MAX)
-    return max(own, wished or timedelta())
+    return max(own, min(wished or timedelta(), timeouts.SUBMIT_PATIENCE))
 
 
 async def _pause(generation: Generation, told: Failure, pause: timedelta) -> None:
     """Wait before another submission; a cancel ends the wait and is looked at by the loop."""
     generation.told = told
     generation.enter(Stage.SUBMITTING)
-    await _woken(generation, pause, f"{told.message} Submitting again after this.")
+    await generation.rest(pause, f"{told.message} Submitting again after this.")
 
 
 async def _reconcile(generation: Generation) -> str | None:
-    """Look until it is known what became of the submission. None = proven absent: it may be sent again.
+    """Look until it is known what became of the submission.
 
-    Nothing is released meanwhile, even under a cancel.
+    Returns None where it is proven absent, so that it may be sent again. Nothing is released
+    meanwhile, even under a cancel.
     """
     looks = 0
     while True:
@@ -109,16 +117,15 @@ async def _reconcile(generation: Generation) -> str | None:
             case Verdict.ADOPTED:
                 return reconciled.prediction_id
             case Verdict.ABSENT:
+                generation.told = None
                 generation.enter(Stage.SUBMITTING)
                 return None
             case Verdict.IN_FLIGHT | Verdict.UNPROVEN:
                 looks += 1
         if looks == timeouts.RECONCILES_BEFORE_PARKING:
             await _park(generation, reconciled.evidence)
-        pause = timeouts.widening(
-            looks, timeouts.RECONCILE_PAUSE_MIN, timeouts.RECONCILE_PAUSE_MAX
-        )
-        await _woken(generation, pause, f"{reconciled.evidence} Looking again after this.")
+        pause = timeouts.widening(looks, timeouts.RECONCILE_PAUSE_MIN, timeouts.RECONCILE_PAUSE_MAX)
+        await generation.rest(pause, f"{reconciled.evidence} Looking again after this.")
 
 
 async def _look(generation: Generation) -> Reconciled:
@@ -136,34 +143,35 @@ async def _look(generation: Generation) -> Reconciled:
         return Reconciled(verdict=Verdict.UNPROVEN, evidence=told.message)
 
 
-async def _decide(
-    generation: Generation, decision: Resolution, seen: Reconciled
-) -> Reconciled:
+async def _decide(generation: Generation, decision: Decision, seen: Reconciled) -> Reconciled:
     """Carry out a person's decision, and answer the update that brought it.
 
     What was found meanwhile counts more than the decision, and a sender at work stops it.
     """
     if seen.verdict in {Verdict.ADOPTED, Verdict.IN_FLIGHT}:
-        generation.decision, generation.resolved = None, seen.evidence
-        return seen
-    if decision.decision == "give_up":
-        generation.decision, generation.resolved = None, "Given up; the hold is released."
+        return _answered(generation, decision, seen)
+    if decision.resolution.decision == "give_up":
+        generation.decision, decision.answer = None, "Given up; the hold is released."
         told = failure(FailureKind.GIVEN_UP, "A person gave the submission up.")
         raise Ended(told)
     try:
         reconciled = await generation.to_its_end(
             workflow.start_activity_method(
                 Provider.resolve,
-                Resolve(generation_id=generation.generation_id, resolution=decision),
-                summary=f"a person decided: {decision.decision}",
+                Resolve(generation_id=generation.generation_id, resolution=decision.resolution),
+                summary=f"a person decided: {decision.resolution.decision}",
                 **timeouts.RECONCILE,
             )
         )
     except ActivityError as error:
         told = generation.failure_of(error, FailureKind.PROVIDER_UNREACHABLE)
         reconciled = Reconciled(verdict=Verdict.UNPROVEN, evidence=told.message)
-    generation.decision, generation.resolved = None, reconciled.evidence
-    return reconciled
+    return _answered(generation, decision, reconciled)
+
+
+def _answered(generation: Generation, decision: Decision, came_of_it: Reconciled) -> Reconciled:
+    generation.decision, decision.answer = None, came_of_it.evidence
+    return came_of_it
 
 
 async def _park(generation: Generation, evidence: str) -> None:
@@ -183,18 +191,3 @@ async def _park(generation: Generation, evidence: str) -> None:
     )
     generation.told, generation.money = told.with_money(booked.money), booked.money
     generation.enter(Stage.UNRESOLVED)
-
-
-async def _woken(generation: Generation, pause: timedelta, why: str) -> None:
-    """Wait for `pause`, a wake, a decision, or a cancel (which is remembered)."""
-    wakes = generation.wakes
-    try:
-        await workflow.wait_condition(
-            lambda: generation.wakes != wakes or generation.decision is not None,
-            timeout=pause,
-            timeout_summary=why,
-        )
-    except asyncio.TimeoutError:  # noqa: UP041 - wait_condition raises this one on every version
-        return
-    except asyncio.CancelledError:
-        generation.cancelled = True

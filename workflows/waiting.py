@@ -1,4 +1,4 @@
-"""Waiting for the provider's job, and fetching what it made: a paid video is never given up by a clock.
+"""Waiting for the provider's job, and fetching what it made: no clock gives a paid video up.
 
     poll ──▶ completed ──▶ download ──▶ a stored video
          ├─▶ failed                     end, the hold is released: the provider refunds failed runs
@@ -8,8 +8,8 @@ A parked generation ends after the provider's retention only, and then the house
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -23,8 +23,6 @@ from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
 from workflows.generation import Ended, Generation
 
-T = TypeVar("T")
-
 
 async def await_completion(generation: Generation, terms: Terms, prediction_id: str) -> None:
     """Return when the provider has completed the job.
@@ -36,10 +34,11 @@ async def await_completion(generation: Generation, terms: Terms, prediction_id: 
     watch = _watch(generation, terms, prediction_id)
     # A cancel that came while the submission ran to its outcome is carried out first.
     if generation.cancelled:
-        return await _withdraw(generation, watch)
+        await _withdraw(generation, watch)
+        return
     told = await _poll(generation, watch)
     while told is not None and not await _parked(generation, watch, told):
-        # A person wants it now, and it still runs: wait actively for another deadline's time.
+        # It still runs: wait actively for another deadline's time.
         generation.told = None
         generation.enter(Stage.GENERATING)
         watch = _watch(generation, terms, prediction_id)
@@ -47,14 +46,23 @@ async def await_completion(generation: Generation, terms: Terms, prediction_id: 
 
 
 async def _parked(generation: Generation, watch: Watch, told: Failure) -> bool:
-    """Stay parked until the job has ended (True), or somebody asks for it while it still runs (False)."""
+    """Stay parked until the job has ended (True), or is to be polled again (False).
+
+    It is polled again where it still runs and somebody asks for it, or its deadline lies ahead:
+    then something else had stopped the poll, and that has passed.
+    """
     seen: Failure | None = told
     step = 0
     while seen is not None:
         await _park(generation, seen)
-        woken = await _parked_pause(generation, step, watch)
+        # A cancel that came while an activity ran is not delivered again to the pause.
+        woken = generation.cancelled or await _pause(generation, step)
+        if generation.cancelled:
+            await _withdraw(generation, watch)
+            return True
         seen = await _look(generation, watch)
-        if woken and seen is not None and seen.kind is FailureKind.DEADLINE_PASSED:
+        runs = seen is not None and seen.kind is FailureKind.DEADLINE_PASSED
+        if runs and not generation.cancelled and (woken or workflow.now() < watch.deadline_at):
             return False
         step += 1
     return True
@@ -62,6 +70,8 @@ async def _parked(generation: Generation, watch: Watch, told: Failure) -> bool:
 
 async def fetch_video(generation: Generation, terms: Terms, prediction_id: str) -> StoredVideo:
     """Download and verify, parking for as long as the output can't be had.
+
+    The job is finished and its video kept, so a cancel changes nothing.
 
     Raises:
         Ended: the provider's retention is over.
@@ -73,7 +83,7 @@ async def fetch_video(generation: Generation, terms: Terms, prediction_id: str) 
         except ActivityError as error:
             told = generation.failure_of(error, FailureKind.OUTPUT_UNUSABLE)
         await _park(generation, told)
-        await _parked_pause(generation, step, None)
+        await _pause(generation, step)
         step += 1
 
 
@@ -97,45 +107,51 @@ async def _poll(generation: Generation, watch: Watch) -> Failure | None:
         task_queue=TaskQueue.POLL,
         schedule_to_close_timeout=limit,
         heartbeat_timeout=timedelta(seconds=watch.terms.heartbeat_timeout_s),
-        retry_policy=timeouts.DATABASE["retry_policy"],
+        retry_policy=timeouts.PATIENT,
     )
-    while not polling.done():
-        wakes = generation.wakes
-        try:
-            await workflow.wait_condition(
-                lambda wakes=wakes: polling.done() or generation.wakes != wakes
-            )
-        except asyncio.CancelledError:
-            polling.cancel()
-            await _withdraw(generation, watch)
-            return None
-        if polling.done():
-            break
-        told = await _look(generation, watch)
-        if told is None:
-            polling.cancel()
-            return None
     try:
+        if await _ended_otherwise(generation, watch, polling):
+            return None
         return _judge(generation, await polling)
     except ActivityError as error:
         return generation.failure_of(error, FailureKind.DEADLINE_PASSED)
+    finally:
+        polling.cancel()
+
+
+async def _ended_otherwise(
+    generation: Generation, watch: Watch, polling: "workflow.ActivityHandle[PredictionEnd]"
+) -> bool:
+    """Whether the job ended, seen by a look beside the poll or a cancel, before the poll did."""
+    while True:
+        with suppress(asyncio.CancelledError):
+            await workflow.wait_condition(lambda: polling.done() or generation.woken)
+        # Also where the cancel came while a look ran: it is not delivered again.
+        if generation.cancelled:
+            polling.cancel()
+            await _withdraw(generation, watch)
+            return True
+        if polling.done():
+            return False
+        generation.woken = False
+        if await _look(generation, watch) is None:
+            return True
 
 
 async def _look(generation: Generation, watch: Watch) -> Failure | None:
-    """One look beside the poll, or while parked. None = completed; a failure = why to stay parked."""
+    """One look beside the poll, or while parked. None = completed; a failure = why to park."""
     try:
-        end = await _outcome(
-            generation,
+        end = await generation.to_its_end(
             workflow.start_activity_method(
                 Provider.check, watch, summary="look once", **timeouts.CHECK
-            ),
+            )
         )
     except ActivityError as error:
         return generation.failure_of(error, FailureKind.PROVIDER_UNREACHABLE)
     return _judge(generation, end)
 
 
-def _judge(generation: Generation, end: PredictionEnd | Withdrawn) -> Failure | None:
+def _judge(generation: Generation, end: PredictionEnd) -> Failure | None:
     if end.state == "completed":
         return None
     if end.state == "failed":
@@ -150,10 +166,12 @@ def _judge(generation: Generation, end: PredictionEnd | Withdrawn) -> Failure | 
 
 async def _withdraw(generation: Generation, watch: Watch) -> None:
     """Carry a cancel out: a finished job is kept, another one is dropped and booked for now."""
-    generation.cancelled = True
     try:
-        withdrawn = await workflow.execute_activity_method(
-            Provider.withdraw, watch, summary="cancel at the provider", **timeouts.WITHDRAW
+        # To its end: this may run before the cancel that it carries out is delivered.
+        withdrawn = await generation.to_its_end(
+            workflow.start_activity_method(
+                Provider.withdraw, watch, summary="cancel at the provider", **timeouts.WITHDRAW
+            )
         )
     except ActivityError:
         withdrawn = Withdrawn(state="gone")
@@ -171,47 +189,31 @@ async def _park(generation: Generation, told: Failure) -> None:
     """Say in every list that it waits, and why."""
     if generation.stage is Stage.TIMED_OUT and generation.told == told.with_money(generation.money):
         return
-    booked = await _outcome(
-        generation,
+    booked = await generation.to_its_end(
         workflow.start_activity_method(
             Ledger.park,
             Park(generation_id=generation.generation_id, stage=Stage.TIMED_OUT, failure=told),
             summary=f"park: {told.kind.value}",
             **timeouts.DATABASE,
-        ),
+        )
     )
     generation.told, generation.money = told.with_money(booked.money), booked.money
     generation.enter(Stage.TIMED_OUT)
 
 
-async def _parked_pause(generation: Generation, step: int, watch: Watch | None) -> bool:
-    """Wait for the next look. Returns whether somebody asked for it.
+async def _pause(generation: Generation, step: int) -> bool:
+    """Wait for the next look. Returns whether somebody asked for it, or a cancel came.
 
     Raises:
-        Ended: the provider has forgotten the job by now, or a cancel was carried out. Without a `watch` the
-            job is finished and its video kept, so a cancel changes nothing.
+        Ended: the provider has forgotten the job by now.
     """
     assert generation.accepted_at is not None, "only an accepted job parks here"
     if workflow.now() > generation.accepted_at + timeouts.RETENTION:
+        days = timeouts.RETENTION.days
         told = failure(
-            FailureKind.PROVIDER_LOST, "The provider keeps jobs for 7 days; this one was not had by then."
+            FailureKind.PROVIDER_LOST,
+            f"The provider keeps jobs for {days} days; this one was not had by then.",
         )
         raise Ended(told, settle="house")
     pause = timeouts.widening(step, timeouts.PARK_PAUSE_MIN, timeouts.PARK_PAUSE_MAX)
-    wakes = generation.wakes
-    try:
-        await workflow.wait_condition(
-            lambda: generation.wakes != wakes,
-            timeout=pause,
-            timeout_summary="parked: the next look is after this",
-        )
-    except asyncio.TimeoutError:  # noqa: UP041 - wait_condition raises this one on every version
-        return False
-    except asyncio.CancelledError:
-        if watch is not None:
-            await _withdraw(generation, watch)
-    return True
-
-
-async def _outcome(generation: Generation, activity: "workflow.ActivityHandle[T]") -> T:
-    return await generation.to_its_end(activity)
+    return await generation.rest(pause, "parked: the next look is after this")

@@ -1,7 +1,7 @@
 """Numbered plain-SQL migrations, each in one transaction, one runner at a time.
 
-`NNNN_name.sql` under `migrations/`, applied in order and recorded with a checksum: an applied file that
-was edited later is refused, since two databases would then differ without a trace.
+`NNNN_name.sql` under `migrations/`, applied in order and recorded with a checksum: an applied file
+that was edited later is refused, since two databases would then differ without a trace.
 """
 
 import hashlib
@@ -28,13 +28,15 @@ class Migration(NamedTuple):
 
 
 class MigrationChanged(Exception):
-    """An applied migration's file differs from what was applied. Restore the file; add a new one instead."""
+    """An applied migration's file was edited. Restore it, and add a new one instead."""
 
 
 def all_migrations() -> tuple[Migration, ...]:
     """Every migration that this code knows, in order."""
     folder = resources.files("activities.database") / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name
+    )
     return tuple(
         Migration(int(file.name[:4]), file.name.removesuffix(".sql"), file.read_text("utf-8"))
         for file in files

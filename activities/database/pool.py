@@ -1,7 +1,7 @@
 """One asyncpg pool per process, with JSON as Python values and PostgreSQL errors as two of ours."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ from activities.database.settings import DatabaseSettings
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Row: TypeAlias = asyncpg.Record
 
 STARTER_ROLE = "stillmotion_starter"
 
@@ -30,7 +31,7 @@ class DatabaseUnreachable(Exception):
 
 
 @asynccontextmanager
-async def connect(settings: DatabaseSettings, *, role: str | None = None) -> AsyncIterator[Pool]:
+async def connect(settings: DatabaseSettings, *, role: str | None = None) -> AsyncGenerator[Pool]:
     """A pool for the time of the block.
 
     Args:
@@ -53,7 +54,9 @@ async def connect(settings: DatabaseSettings, *, role: str | None = None) -> Asy
             timeout=10,
         )
     except tuple(UNREACHABLE) as error:
-        raise DatabaseUnreachable(f"PostgreSQL does not answer ({type(error).__name__}).") from error
+        raise DatabaseUnreachable(
+            f"PostgreSQL does not answer ({type(error).__name__})."
+        ) from error
     try:
         yield pool
     finally:

@@ -1,8 +1,8 @@
-"""SQL lives in `.sql` files beside the code that runs it, each statement under a name and a sentence.
+"""SQL lives in `.sql` files beside the code that runs it, each statement under a name.
 
-    -- name: append_event
-    -- Adds an event and moves the generation to its stage.
-    INSERT …;
+-- name: append_event
+-- Adds an event and moves the generation to its stage.
+INSERT …;
 """
 
 import re

@@ -1,4 +1,5 @@
 """Generations and their events: who asked for what, and where it is now.
 
-`repository` writes (inside the transaction of an effect), `reading` answers lists and `show`, owner-scoped.
+`repository` writes (inside the transaction of an effect), `reading` answers lists and `show`,
+owner-scoped.
 """

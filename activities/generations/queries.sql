@@ -88,8 +88,10 @@ ORDER BY created_at DESC, generation_id
 LIMIT $6;
 
 -- name: events
--- What happened, in order.
-SELECT seq, stage, at, data FROM events WHERE generation_id = $1 AND seq > $2 ORDER BY seq;
+-- What happened, in order; another owner's looks like nothing.
+SELECT e.seq, e.stage, e.at, e.data FROM events e JOIN generations g USING (generation_id)
+WHERE e.generation_id = $1 AND e.seq > $2 AND ($3::text IS NULL OR g.user_id = $3)
+ORDER BY e.seq;
 
 -- name: hash_key
 -- The deployment's key for keyed hashes.

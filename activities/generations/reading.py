@@ -1,9 +1,12 @@
-"""Reading generations: `show`, `list`, events. Every read is owner-scoped unless an operator asks (None)."""
+"""Reading generations: `show`, `list`, events.
+
+Every read is owner-scoped unless an operator asks (None).
+"""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from activities.database.pool import Pool
+from activities.database.pool import Pool, Row
 from activities.generations.repository import SQL, UnknownGeneration
 from activities.library.repository import path_of
 from activities.media.store import MediaStore
@@ -84,18 +87,25 @@ class Reader:
         )
         return [await self.read(row["generation_id"]) for row in rows]
 
-    async def events(self, generation_id: str, after_seq: int = 0) -> list[Event]:
-        """What happened after event `after_seq`, in order."""
-        rows = await self._pool.fetch(SQL["events"], generation_id, after_seq)
+    async def events(
+        self, generation_id: str, after_seq: int = 0, user_id: str | None = None
+    ) -> list[Event]:
+        """What happened after event `after_seq`, in order; nothing of another owner's."""
+        rows = await self._pool.fetch(SQL["events"], generation_id, after_seq, user_id)
         return [Event(row["seq"], Stage(row["stage"]), row["at"], row["data"]) for row in rows]
 
-    async def progress(self, generation_id: str) -> ProgressFacts:
-        """The facts of the `progress` query, from the events: the same story with every worker down."""
-        row = await self._pool.fetchrow(SQL["read"], generation_id, None)
+    async def progress(self, generation_id: str, user_id: str | None = None) -> ProgressFacts:
+        """The facts of the `progress` query, from the events: they need no worker.
+
+        Raises:
+            UnknownGeneration: no such id, or another owner's.
+        """
+        row = await self._pool.fetchrow(SQL["read"], generation_id, user_id)
         if row is None:
             raise UnknownGeneration(f"no generation {generation_id!r}")
         events = await self.events(generation_id)
         took = [event.at for event in events if event.stage is Stage.GENERATING]
+        made = [event.at for event in events if event.stage is Stage.DOWNLOADING]
         terms = Terms.model_validate(row["terms"]) if row["terms"] else None
         return ProgressFacts(
             generation_id=generation_id,
@@ -104,6 +114,7 @@ class Reader:
             started_at=row["created_at"],
             expected_s=terms.quote.expected_s if terms else None,
             generating_since=took[0] if took else None,
+            downloading_since=made[0] if made else None,
             prediction_id=row["prediction_id"],
             quoted_usd_micros=terms.quote.cost_usd_micros if terms else None,
             cost_usd_micros=_booked(row),
@@ -112,7 +123,9 @@ class Reader:
         )
 
 
-def money_of(state: str | None, quoted_usd_micros: int | None, settled_usd_micros: int | None) -> str:
+def money_of(
+    state: str | None, quoted_usd_micros: int | None, settled_usd_micros: int | None
+) -> str:
     """Where the money is, in one sentence."""
     match state:
         case "reserved":
@@ -123,11 +136,11 @@ def money_of(state: str | None, quoted_usd_micros: int | None, settled_usd_micro
             return "Nothing was charged."
 
 
-def _booked(row: Any) -> int | None:
+def _booked(row: Row) -> int | None:
     return row["settled_usd_micros"] if row["reservation"] in {"settled", "released"} else None
 
 
-def _generation(row: Any, store: MediaStore) -> Generation:
+def _generation(row: Row, store: MediaStore) -> Generation:
     terms = Terms.model_validate(row["terms"]) if row["terms"] else None
     facts = VideoFacts.model_validate(row["facts"]) if row["facts"] else None
     kept = row["key"] if row["deleted_at"] is None else None

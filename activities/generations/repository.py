@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from typing import Any, NamedTuple
 
-from activities.database.pool import Connection
+from activities.database.pool import Connection, Row
 from activities.database.statements import statements
 from workflows.contracts.failures import Failure, FailureKind, RequestRefused
 from workflows.contracts.requests import GenerationRequest, request_hash
@@ -12,6 +12,10 @@ from workflows.contracts.stages import TERMINAL, Stage, may_follow
 from workflows.contracts.terms import Terms
 
 SQL = statements("activities.generations", "queries.sql")
+
+
+GENERATION_ID_CHARACTERS_MAX = 200
+"""The table's own limit, told before it would fail there for ever."""
 
 
 class UnknownGeneration(LookupError):
@@ -27,17 +31,22 @@ class Claim(NamedTuple):
     """Whether this claim made it, or brought a refused one back."""
 
 
-async def claim(
-    connection: Connection, generation_id: str, request: GenerationRequest
-) -> Claim:
+async def claim(connection: Connection, generation_id: str, request: GenerationRequest) -> Claim:
     """Take `generation_id` for `request`, or find that the same request has it already.
 
-    One key names one generation for ever. A generation that was refused before anything was reserved
-    starts over, since a refusal doesn't use the key up.
+    One key names one generation for ever. A generation that was refused before anything was
+    reserved starts over, since a refusal doesn't use the key up.
 
     Raises:
-        RequestRefused: `key_reused`: the key or the id stands for another request.
+        RequestRefused: `key_reused`: the key or the id stands for another request;
+            `invalid_request`: a caller's own id is too long.
     """
+    if not 0 < len(generation_id) <= GENERATION_ID_CHARACTERS_MAX:
+        raise RequestRefused(
+            FailureKind.INVALID_REQUEST,
+            f"workflow id: {len(generation_id)} characters;"
+            f" allowed: 1 to {GENERATION_ID_CHARACTERS_MAX}.",
+        )
     key = request.idempotency_key or f"id:{generation_id}"
     digest = request_hash(request)
     wish = request.model_dump(mode="json", exclude_none=True)
@@ -77,7 +86,7 @@ async def claim(
         return Claim(generation_id, stage, is_new=False)
 
 
-def _reused(row: Any, request: GenerationRequest) -> RequestRefused:
+def _reused(row: Row, request: GenerationRequest) -> RequestRefused:
     if row["user_id"] != request.user_id:
         return RequestRefused(FailureKind.KEY_REUSED, "The workflow id is taken; choose another.")
     return RequestRefused(
@@ -85,6 +94,11 @@ def _reused(row: Any, request: GenerationRequest) -> RequestRefused:
         f"idempotency_key: {request.idempotency_key!r} already names {row['generation_id']},"
         " which was asked for otherwise.",
     )
+
+
+async def lock(connection: Connection, generation_id: str) -> None:
+    """Wait for whoever moves this generation: the first lock of every transaction that does."""
+    await connection.execute(SQL["lock"], generation_id)
 
 
 async def record(
@@ -147,7 +161,9 @@ async def work_of(connection: Connection, generation_id: str) -> Work:
     row = await connection.fetchrow(SQL["work"], generation_id)
     if row is None or row["terms"] is None:
         raise UnknownGeneration(f"no reserved generation {generation_id!r}")
-    return Work(**(dict(row) | {"terms": Terms.model_validate(row["terms"])}))
+    columns: dict[str, Any] = dict(row)
+    columns["terms"] = Terms.model_validate(row["terms"])
+    return Work(**columns)
 
 
 async def user_hash(connection: Connection, user_id: str) -> str:

@@ -1,5 +1,5 @@
 """Quota and money: admission, settlement, release, in integer micro-USD.
 
-`repository` holds every statement that moves money, `inputs` checks a request's media before anything is
-held, `usage` reads. Balances only change together with a row of the append-only ledger.
+`repository` holds every statement that moves money, `inputs` checks a request's media before
+anything is held, `usage` reads. Balances only change together with a row of the append-only ledger.
 """

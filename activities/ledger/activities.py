@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from activities.database.pool import Connection, Pool
+from activities.beating import heartbeats
 from activities.boundary import boundary
+from activities.database.pool import Connection, Pool
 from activities.generations import repository as generations
 from activities.ledger import repository as money
 from activities.ledger.pricing import Priced, price
@@ -37,15 +38,16 @@ class LedgerActivities(contract.Ledger):
     @activity.defn(name="ledger.reserve")
     @boundary
     async def reserve(self, task: Reserve) -> Terms:
-        """Claim the id, check the inputs, hold one video and the cost; a repeat returns the same terms."""
+        """Claim the id, check the inputs, hold video and cost; a repeat returns the same terms."""
         generation_id, request = task.generation_id, task.request
-        async with self.pool.acquire() as connection:
+        async with self.pool.acquire() as connection, connection.transaction():
             claimed = await generations.claim(connection, generation_id, request)
-            if not claimed.is_new and (terms := await self._held(connection, generation_id)):
-                return terms
+            if not claimed.is_new and (held := await self._held(connection, generation_id)):
+                return held
             await generations.record(connection, generation_id, Stage.RESERVING)
         # No connection is held while files are fetched and decoded.
-        priced = await price(self.catalogue, self.inputs, request)
+        async with heartbeats():
+            priced = await price(self.catalogue, self.inputs, request)
         check_max_cost(request, priced.quote)
         async with self.pool.acquire() as connection, connection.transaction():
             return await self._hold(connection, task, priced)
@@ -63,6 +65,8 @@ class LedgerActivities(contract.Ledger):
 
     async def _hold(self, connection: Connection, task: Reserve, priced: Priced) -> Terms:
         generation_id, request = task.generation_id, task.request
+        # Another attempt may be here too: whoever comes second finds what the first has held.
+        await generations.lock(connection, generation_id)
         if (held := await self._held(connection, generation_id)) is not None:
             return held
         await money.hold(
@@ -111,6 +115,7 @@ class LedgerActivities(contract.Ledger):
     async def record_usage(self, task: ForGeneration) -> Booked:
         """Book the quote, once; the correction by the provider's bill is a later entry."""
         async with self.pool.acquire() as connection, connection.transaction():
+            await generations.lock(connection, task.generation_id)
             work = await generations.work_of(connection, task.generation_id)
             booked = await money.settle(
                 connection, task.generation_id, work.terms.quote.cost_usd_micros
@@ -125,6 +130,7 @@ class LedgerActivities(contract.Ledger):
     async def park(self, task: Park) -> Booked:
         """Record that the generation waits; the hold stays."""
         async with self.pool.acquire() as connection, connection.transaction():
+            await generations.lock(connection, task.generation_id)
             held = await money.reservation_of(connection, task.generation_id)
             told = f"{dollars(held.quoted_usd_micros if held else 0)} stays reserved."
             await generations.record(
@@ -137,6 +143,7 @@ class LedgerActivities(contract.Ledger):
     async def close(self, task: Close) -> Booked:
         """End the generation without a video, and say what happened to the money."""
         async with self.pool.acquire() as connection, connection.transaction():
+            await generations.lock(connection, task.generation_id)
             booked = await self._end(connection, task)
             await generations.record(
                 connection,
@@ -155,6 +162,9 @@ class LedgerActivities(contract.Ledger):
             # No tombstone: a refusal before reserving doesn't use the key up.
             return Booked(cost_usd_micros=0, money="Nothing was charged.")
         quoted = held.quoted_usd_micros if held else 0
+        if held is not None and held.state == "settled" and task.settle != "provisional":
+            booked = await money.settle(connection, task.generation_id, quoted)
+            return Booked(cost_usd_micros=booked, money=f"{dollars(booked)} was booked before.")
         if task.settle == "provisional":
             booked = await money.settle(connection, task.generation_id, quoted, provisional=True)
             told = f"{dollars(booked)} was booked for now; the provider's bill corrects it."

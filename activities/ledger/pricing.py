@@ -39,7 +39,7 @@ async def price(catalogue: Catalogue, inputs: Inputs, request: ImageToVideoReque
     entry = choose(catalogue, request)
     parameters = resolve(entry, request)
     references: dict[Role, MediaReference | None] = {"image": request.image, "audio": request.audio}
-    found = {
+    found: dict[Role, Input] = {
         role: await inputs.resolve(request.user_id, reference, role, checks(entry, role))
         for role, reference in references.items()
         if reference is not None

@@ -1,4 +1,4 @@
-"""Every movement of money. Each function runs in the caller's transaction and is idempotent per generation.
+"""Every movement of money, in the caller's transaction and idempotent per generation.
 
     hold ──▶ settle          the user is booked (never refused)
          └─▶ release         the hold is given back; also a tombstone against a late hold
@@ -41,6 +41,18 @@ class Reservation(NamedTuple):
     spent_on: datetime
 
 
+class _Entry(NamedTuple):
+    """One movement; without a balance it is the house's."""
+
+    kind: Literal["reserve", "settle", "release"]
+    balance_id: int | None
+    videos_reserved: int = 0
+    videos_settled: int = 0
+    reserved_usd_micros: int = 0
+    settled_usd_micros: int = 0
+    provisional: bool = False
+
+
 class PlanUnknown(LookupError):
     """No plan of that name. `stillmotion plans` lists them."""
 
@@ -54,7 +66,8 @@ async def plan_of(connection: Connection, user_id: str, settings: LedgerSettings
     row = await connection.fetchrow(SQL["plan"], user_id, settings.default_plan)
     if row is None:
         raise RequestRefused(
-            FailureKind.NO_PLAN, f"user_id: {user_id!r} is on no plan, and there is no default plan."
+            FailureKind.NO_PLAN,
+            f"user_id: {user_id!r} is on no plan, and there is no default plan.",
         )
     return Plan(**row)
 
@@ -72,7 +85,10 @@ async def hold(
     cost_usd_micros: int,
     settings: LedgerSettings,
 ) -> None:
-    """Reserve one video and its cost in the user's present period, or raise and change nothing.
+    """Reserve one video and its cost in the user's present period.
+
+    A second hold of the same generation holds nothing more. Where this raises, the caller's
+    transaction must be rolled back.
 
     Raises:
         RequestRefused: over the plan's videos or cost, over the deployment's cap, no plan, or a
@@ -85,41 +101,43 @@ async def hold(
         SQL["insert_reservation"], generation_id, balance_id, cost_usd_micros, _day(now)
     )
     if inserted is None:
-        raise RequestRefused(FailureKind.ALREADY_CLOSED, "The generation has ended before it began.")
+        known = await reservation_of(connection, generation_id)
+        if known is not None and known.state == "reserved":
+            return
+        raise RequestRefused(
+            FailureKind.ALREADY_CLOSED, "The generation has ended before it began."
+        )
     await _spend(connection, cost_usd_micros, _day(now), settings)
     held = await connection.fetchval(
         SQL["hold"], balance_id, cost_usd_micros, plan.videos_limit, plan.cost_limit_usd_micros
     )
     if held is None:
         raise await over_limit(connection, user_id, plan, cost_usd_micros, now)
-    await connection.execute(
-        SQL["enter"], generation_id, "user", "reserve", balance_id, 1, 0, cost_usd_micros, 0, False
-    )
+    entry = _Entry("reserve", balance_id, videos_reserved=1, reserved_usd_micros=cost_usd_micros)
+    await _enter(connection, generation_id, entry)
 
 
 async def settle(
     connection: Connection, generation_id: str, cost_usd_micros: int, *, provisional: bool = False
 ) -> int:
-    """Book the user `cost_usd_micros` for one video, in the reservation's own period; never refused.
+    """Book the user `cost_usd_micros` for one video, in the reservation's own period.
 
-    Returns what is booked in all: a repeated settlement books nothing more.
+    Never refused. Returns what is booked in all: a repeated settlement books nothing more.
     """
     hold_ = await reservation_of(connection, generation_id)
     assert hold_ is not None, f"{generation_id} was never reserved"
     if hold_.state == "reserved":
         await _end(connection, hold_, "settled", cost_usd_micros)
-        await connection.execute(
-            SQL["enter"],
-            generation_id,
-            "user",
+        entry = _Entry(
             "settle",
             hold_.balance_id,
-            -hold_.videos,
-            hold_.videos,
-            -hold_.quoted_usd_micros,
-            cost_usd_micros,
-            provisional,
+            videos_reserved=-hold_.videos,
+            videos_settled=hold_.videos,
+            reserved_usd_micros=-hold_.quoted_usd_micros,
+            settled_usd_micros=cost_usd_micros,
+            provisional=provisional,
         )
+        await _enter(connection, generation_id, entry)
     return await connection.fetchval(SQL["booked"], generation_id)
 
 
@@ -136,22 +154,16 @@ async def release(connection: Connection, generation_id: str, *, house_usd_micro
     if hold_.state != "reserved":
         return 0
     await _end(connection, hold_, "released", 0, house_usd_micros)
-    await connection.execute(
-        SQL["enter"],
-        generation_id,
-        "user",
+    entry = _Entry(
         "release",
         hold_.balance_id,
-        -hold_.videos,
-        0,
-        -hold_.quoted_usd_micros,
-        0,
-        False,
+        videos_reserved=-hold_.videos,
+        reserved_usd_micros=-hold_.quoted_usd_micros,
     )
+    await _enter(connection, generation_id, entry)
     if house_usd_micros:
-        await connection.execute(
-            SQL["enter"], generation_id, "house", "settle", None, 0, 0, 0, house_usd_micros, False
-        )
+        loss = _Entry("settle", None, settled_usd_micros=house_usd_micros)
+        await _enter(connection, generation_id, loss)
     return hold_.quoted_usd_micros
 
 
@@ -190,7 +202,7 @@ async def _balance_at(connection: Connection, user_id: str, plan: Plan, now: dat
 async def period_at(
     connection: Connection, user_id: str, plan: Plan, now: datetime
 ) -> tuple[datetime, datetime]:
-    """The [start, end) of the month around `now`: from the subscription's anchor, else by calendar."""
+    """The [start, end) of the month around `now`: from the plan's anchor, else by calendar."""
     first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     anchor = plan.anchored_at if plan.anchored_at is not None else first
     row = await connection.fetchrow(SQL["period"], user_id, min(anchor, now), now)
@@ -231,6 +243,11 @@ async def _end(
         hold_.videos if state == "settled" else 0,
         user_usd_micros,
     )
+
+
+async def _enter(connection: Connection, generation_id: str, entry: _Entry) -> None:
+    account = "house" if entry.balance_id is None else "user"
+    await connection.execute(SQL["enter"], generation_id, account, *entry)
 
 
 def _day(now: datetime) -> object:

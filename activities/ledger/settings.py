@@ -13,10 +13,14 @@ class LedgerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STILLMOTION_", frozen=True, populate_by_name=True)
 
     spend_limit_usd_day: Decimal | None = Field(
-        default=None, ge=0, description="The deployment's cap for one day (UTC), in USD; unset = none"
+        default=None,
+        ge=0,
+        description="The deployment's cap for one day (UTC), in USD; unset = none",
     )
     spend_limit_usd_month: Decimal | None = Field(
-        default=None, ge=0, description="The deployment's cap for one month (UTC), in USD; unset = none"
+        default=None,
+        ge=0,
+        description="The deployment's cap for one month (UTC), in USD; unset = none",
     )
     default_plan: str = Field(
         default="free", description="The plan of a user without a subscription; none refuses them"

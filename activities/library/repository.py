@@ -1,11 +1,10 @@
 """Assets: recorded once per generation, read and deleted by their owner only."""
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from activities.database.pool import Connection, Pool
+from activities.database.pool import Connection, Pool, Row
 from activities.database.statements import statements
 from activities.generations import repository as generations
 from activities.media.store import MediaStore
@@ -53,6 +52,7 @@ class Asset(BaseModel):
 
 async def save(connection: Connection, generation_id: str, video: StoredVideo) -> str:
     """Record the asset of a generation, in the caller's transaction; returns its id. Idempotent."""
+    await generations.lock(connection, generation_id)
     work = await generations.work_of(connection, generation_id)
     asset_id = asset_id_for(generation_id)
     resolution = work.terms.quote.resolution
@@ -86,11 +86,13 @@ async def read(pool: Pool, store: MediaStore, asset_id: str, user_id: str | None
     """
     rows = await pool.fetch(SQL["read"], asset_id, user_id)
     if len(rows) != 1:
-        raise UnknownAsset(f"{'several assets begin' if rows else 'no asset begins'} with {asset_id!r}")
+        raise UnknownAsset(
+            f"{'several assets begin' if rows else 'no asset begins'} with {asset_id!r}"
+        )
     return _asset(rows[0], store)
 
 
-async def find(
+async def find(  # noqa: PLR0913 - each is one filter
     pool: Pool,
     store: MediaStore,
     *,
@@ -119,7 +121,7 @@ async def delete(pool: Pool, store: MediaStore, asset_id: str, user_id: str) -> 
             await store.delete(key)
 
 
-def _asset(row: Any, store: MediaStore) -> Asset:
+def _asset(row: Row, store: MediaStore) -> Asset:
     facts = VideoFacts.model_validate(row["facts"])
     fields = {name: row[name] for name in Asset.model_fields if name in dict(row)}
     return Asset(

@@ -1,6 +1,7 @@
 """The provider's Temporal face: stage, submit, reconcile, poll, withdraw."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,8 @@ class ProviderActivities(contract.Provider):
     staging: Staging
     submissions: Submissions
     reconciliation: Reconciliation
+    pace: Callable[[float], float] = interval_s
+    """From a job's age to the pause before the next look, both in seconds."""
 
     @activity.defn(name="provider.stage_inputs")
     @boundary
@@ -81,12 +84,17 @@ class ProviderActivities(contract.Provider):
     @boundary
     async def reconcile(self, task: ForGeneration) -> Reconciled:
         """One look for a prediction whose id was never received."""
-        return await self.reconciliation.reconcile(task.generation_id)
+        async with heartbeats():
+            return await self.reconciliation.reconcile(task.generation_id)
 
     @activity.defn(name="provider.resolve")
     @boundary
     async def resolve(self, task: Resolve) -> Reconciled:
         """Carry out a person's decision; `give_up` needs nothing of the provider."""
+        async with heartbeats():
+            return await self._carry_out(task)
+
+    async def _carry_out(self, task: Resolve) -> Reconciled:
         try:
             named = task.resolution.prediction_id
             if named is not None:
@@ -112,7 +120,7 @@ class ProviderActivities(contract.Provider):
             # Only a parked one moves: it is waited for again.
             await generations.record(connection, task.terms.generation_id, Stage.GENERATING)
         while _now() < task.deadline_at:
-            pause_s = interval_s((_now() - task.accepted_at).total_seconds())
+            pause_s = self.pace((_now() - task.accepted_at).total_seconds())
             try:
                 end = await look(self.client, task.prediction_id)
             except (KeyRefused, AccessDenied):

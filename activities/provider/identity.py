@@ -1,4 +1,4 @@
-"""Which provider account a generation is submitted to: frozen with its terms, checked before each use."""
+"""Which provider account a generation is submitted to: frozen in its terms, checked at each use."""
 
 import ipaddress
 from typing import NamedTuple

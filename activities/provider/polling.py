@@ -31,7 +31,7 @@ async def look(client: WaveSpeed, prediction_id: str) -> PredictionEnd:
     """How the job stands now.
 
     Raises:
-        ProviderError: the provider could not be asked; a missing prediction is `gone`, not an error.
+        ProviderError: the provider could not be asked. A missing prediction is `gone`, no error.
     """
     try:
         return end_of(await client.prediction(prediction_id))

@@ -1,7 +1,8 @@
 """What became of a submission whose reply was lost.
 
-A prediction is ours if, and only if, its input holds our staged URL: model and time prove nothing. Listed rows
-may lack their input; then each candidate is read. Absence needs proof, since a second POST is a second bill.
+A prediction is ours if, and only if, its input holds our staged URL: model and time prove nothing.
+Listed rows may lack their input; then each candidate is read. Absence needs proof, since a second
+POST is a second bill.
 """
 
 from datetime import datetime, timedelta
@@ -31,7 +32,9 @@ RETENTION = timedelta(days=7)
 class Reconciliation:
     """Finds predictions whose ids were never received."""
 
-    def __init__(self, submissions: Submissions, client: WaveSpeed, *, settle_delay_s: float) -> None:
+    def __init__(
+        self, submissions: Submissions, client: WaveSpeed, *, settle_delay_s: float
+    ) -> None:
         self._submissions = submissions
         self._client = client
         self._settle_delay = timedelta(seconds=settle_delay_s)
@@ -44,7 +47,8 @@ class Reconciliation:
         """
         try:
             async with self._submissions.locked(generation_id) as connection:
-                row = Submission(**await connection.fetchrow(SQL["read"], generation_id))
+                row = await self._submissions.read_on(connection, generation_id)
+                assert row is not None, "inputs are staged before the submission"
                 return await self._verdict(connection, row)
         except InFlight:
             return Reconciled(
@@ -61,6 +65,8 @@ class Reconciliation:
             owner = await connection.fetchval(SQL["owner_of"], prediction_id)
         if row is None or owner not in {None, generation_id}:
             return _unproven(f"The prediction {prediction_id} is not of this generation.")
+        if row.prediction_id not in {None, prediction_id}:
+            return _unproven(f"The generation has the prediction {row.prediction_id} already.")
         try:
             found = await self._client.prediction(prediction_id)
         except NotFound:
@@ -120,21 +126,30 @@ class Reconciliation:
                 return unread + len(without_input) - position, None
             if await connection.fetchval(SQL["owner_of"], item.id) is not None:
                 continue
-            full = await self._client.prediction(item.id)
-            if full.input is None:
+            full = await self._read(item.id)
+            if full is None or full.input is None:
                 unread += 1
             elif _holds(full.input, row.staged_url):
                 return 0, full
         return unread, None
 
+    async def _read(self, prediction_id: str) -> Prediction | None:
+        """One candidate; None where it was deleted since it was listed."""
+        try:
+            return await self._client.prediction(prediction_id)
+        except NotFound:
+            return None
+
     def _too_early(self, row: Submission) -> str | None:
         assert row.send_by is not None, "a submission in doubt has its window"
         settled_at = row.send_by + self._settle_delay
-        return f"It may still appear until {settled_at:%H:%M:%S} UTC." if row.now < settled_at else None
+        return (
+            f"It may still appear until {settled_at:%H:%M:%S} UTC."
+            if row.now < settled_at
+            else None
+        )
 
-    async def _gap(
-        self, listing: PredictionListing, unread: int, expected: set[str]
-    ) -> str | None:
+    async def _gap(self, listing: PredictionListing, unread: int, expected: set[str]) -> str | None:
         """Why this listing proves nothing; None where it is proof."""
         if not listing.complete:
             return "The provider's listing is not complete."
@@ -147,7 +162,10 @@ class Reconciliation:
         return None
 
     async def _lists_inputs(self) -> bool:
-        """Whether some prediction of the last days is listed with its input: an empty list alone is no sign."""
+        """Whether some prediction of the last days is listed with its input.
+
+        An empty list alone is no sign.
+        """
         now = await self._submissions.now()
         page = await self._client.predictions(
             created_after=now - RETENTION, created_before=now + CLOCK_SKEW
@@ -163,7 +181,9 @@ class Reconciliation:
     async def _count_proof(self, connection: Connection, row: Submission) -> Reconciled:
         proofs = await connection.fetchval(SQL["proof"], row.generation_id)
         if proofs < PROOFS_NEEDED:
-            return _unproven(f"Not in {proofs} of the {PROOFS_NEEDED} complete listings that are needed.")
+            return _unproven(
+                f"Not in {proofs} of the {PROOFS_NEEDED} complete listings that are needed."
+            )
         evidence = f"Not in {proofs} complete listings after the settle delay."
         await self._submissions.declare_absent(connection, row.generation_id, evidence)
         return Reconciled(verdict=Verdict.ABSENT, evidence=evidence)

@@ -41,8 +41,9 @@ class Staging:
     async def stage(self, generation_id: str) -> int:
         """Upload every input and write the submission down; returns how many inputs there are.
 
-        The image's URL is the mark by which a lost prediction is found, so it must be this generation's alone:
-        where the provider gives it twice, the image goes again with a nonce inside. Idempotent.
+        The image's URL is the mark by which a lost prediction is found, so it must be this
+        generation's alone: where the provider gives it twice, the image goes again with a nonce
+        inside. Idempotent.
 
         Raises:
             StagedUrlTaken: the provider gave a URL of another generation three times.
@@ -52,9 +53,7 @@ class Staging:
         if await self._submissions.read(generation_id) is not None:
             return len(work.inputs)
         urls = {
-            role: await self._upload(work, role)
-            for role in sorted(work.inputs)
-            if role != "image"
+            role: await self._upload(work, role) for role in sorted(work.inputs) if role != "image"
         }
         for attempt in range(_TRIES):
             urls["image"] = await self._upload(work, "image", apart=attempt > 0)

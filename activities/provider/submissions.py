@@ -1,18 +1,21 @@
-"""The protocol that makes at most one prediction per generation. The provider has no idempotency key.
+"""The protocol that makes at most one prediction per generation.
+
+The provider has no idempotency key.
 
     prepared ──▶ sending ──▶ accepted           the id is known: adopted by whoever comes later
                     │  └───▶ rejected           nothing was made: may be sent again
-                    └──────▶ unknown ──▶ …      the reply is lost: reconcile, never send again blindly
+                    └──────▶ unknown ──▶ …      the reply is lost: reconcile, never resend blindly
 
-The sender holds a session advisory lock from before `sending` is committed until the outcome is. A process that
-dies loses the lock and leaves `sending` behind; one that was frozen keeps it, and on waking finds `send_by` passed,
-which is checked as the very last act before the bytes go out. So whoever holds the lock after `send_by` and a
-settle delay, and finds nothing in several complete listings, has proof that nothing was made.
+The sender holds a session advisory lock from before `sending` is committed until the outcome is. A
+process that dies loses the lock and leaves `sending` behind; one that was frozen keeps it, and on
+waking finds `send_by` passed, which is checked as the very last act before the bytes go out. So
+whoever holds the lock after `send_by` and a settle delay, and finds nothing in several complete
+listings, has proof that nothing was made.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,13 +35,13 @@ from workflows.contracts.stages import Stage
 SQL = statements("activities.provider", "submissions.sql")
 
 SEND_WINDOW_S = 15.0
-"""From the commit of `sending` to the first byte: a connection takes 10 s at most (ProviderSettings)."""
+"""From the commit of `sending` to the first byte; connecting takes 10 s at most."""
 
 log = structlog.get_logger()
 
 
 def running_and_suspended_s() -> float:
-    """Seconds on a clock that also counts while the machine sleeps, so that no window outlives a suspension."""
+    """Seconds on a clock that counts on while the machine sleeps: a suspension ends no window."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -84,7 +87,11 @@ class Submissions:
         self.identity = ProviderIdentity(client.base_url, client.key_fingerprint)
 
     async def prepare(
-        self, generation_id: str, provider_path: str, staged_url: str, payload: Mapping[str, JsonValue]
+        self,
+        generation_id: str,
+        provider_path: str,
+        staged_url: str,
+        payload: Mapping[str, JsonValue],
     ) -> None:
         """Write down what will be posted; a second call changes nothing.
 
@@ -92,6 +99,7 @@ class Submissions:
             StagedUrlTaken: the staged URL stands in another generation's row.
         """
         async with self._pool.acquire() as connection, connection.transaction():
+            await generations.lock(connection, generation_id)
             try:
                 await connection.fetchval(
                     SQL["prepare"],
@@ -107,8 +115,16 @@ class Submissions:
 
     async def read(self, generation_id: str) -> Submission | None:
         """The row; None before the inputs are staged."""
-        row = await self._pool.fetchrow(SQL["read"], generation_id)
-        return None if row is None else Submission(**row)
+        async with self._pool.acquire() as connection:
+            return await self.read_on(connection, generation_id)
+
+    async def read_on(self, connection: Connection, generation_id: str) -> Submission | None:
+        """The same on a connection, such as the sender's."""
+        row = await connection.fetchrow(SQL["read"], generation_id)
+        if row is None:
+            return None
+        columns: dict[str, Any] = dict(row)
+        return Submission(**columns)
 
     async def now(self) -> datetime:
         """The database's clock, which all times of a submission are by."""
@@ -123,7 +139,8 @@ class Submissions:
             ProviderError: any other leaf: nothing was made, and the row says so.
         """
         async with self.locked(generation_id) as connection:
-            row = Submission(**await connection.fetchrow(SQL["read"], generation_id))
+            row = await self.read_on(connection, generation_id)
+            assert row is not None, "inputs are staged before the submission"
             if row.prediction_id is not None:
                 return row.prediction_id
             if row.state in {"sending", "unknown"}:
@@ -135,6 +152,7 @@ class Submissions:
         # Before the commit, so that the window ends no later here than in the row.
         deadline = self._clock() + SEND_WINDOW_S
         async with connection.transaction():
+            await generations.lock(connection, row.generation_id)
             attempt = await connection.fetchval(SQL["sending"], row.generation_id, SEND_WINDOW_S)
             await connection.execute(SQL["attempt"], row.generation_id, attempt, "sending", "")
             # Only an unresolved one moves: it was proven absent.
@@ -163,7 +181,7 @@ class Submissions:
                 await connection.execute(SQL["attempt"], generation_id, attempt, state, evidence)
 
     async def _accept_or_log(self, generation_id: str, prediction_id: str) -> None:
-        """The id reaches history even where the row can't be written: history is the second record."""
+        """The id reaches history, the second record, even where the row can't be written."""
         try:
             await self.accept(generation_id, prediction_id, "the provider's reply")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -176,6 +194,7 @@ class Submissions:
     async def accept(self, generation_id: str, prediction_id: str, evidence: str) -> None:
         """Record the prediction of a generation; a second call with the same id changes nothing."""
         async with self._pool.acquire() as connection, connection.transaction():
+            await generations.lock(connection, generation_id)
             attempt = await connection.fetchval(SQL["accepted"], generation_id, prediction_id)
             if attempt is None:
                 return
@@ -189,7 +208,9 @@ class Submissions:
                 connection, generation_id, Stage.GENERATING, {"prediction_id": prediction_id}
             )
 
-    async def declare_absent(self, connection: Connection, generation_id: str, evidence: str) -> None:
+    async def declare_absent(
+        self, connection: Connection, generation_id: str, evidence: str
+    ) -> None:
         """Nothing was made: the submission may be sent again. Only under the sender's lock."""
         async with connection.transaction():
             attempt = await connection.fetchval(SQL["doubted"], generation_id, "rejected")
@@ -197,7 +218,7 @@ class Submissions:
                 await connection.execute(SQL["attempt"], generation_id, attempt, "absent", evidence)
 
     @asynccontextmanager
-    async def locked(self, generation_id: str) -> AsyncIterator[Connection]:
+    async def locked(self, generation_id: str) -> AsyncGenerator[Connection]:
         """The sender's lock, for the block; the pool frees it with the connection.
 
         Raises:

@@ -42,9 +42,10 @@ UPDATE submissions SET proofs = proofs + 1 WHERE generation_id = $1 RETURNING pr
 SELECT pg_try_advisory_lock(hashtextextended('submission ' || $1, 0));
 
 -- name: accepted_since
--- Predictions of ours that a listing from a moment on must show.
-SELECT prediction_id FROM submissions s JOIN generations g USING (generation_id)
-WHERE s.base_url = $1 AND s.accepted_at BETWEEN $2 AND now() - interval '1 second'
+-- Predictions of ours that a listing from a moment on must show. By when they were sent: one that was
+-- adopted late was made long before, and need not stand in the listing.
+SELECT s.prediction_id FROM submissions s JOIN generations g USING (generation_id)
+WHERE s.base_url = $1 AND s.sending_at >= $2 AND s.accepted_at < now() - interval '1 second'
   AND g.stage NOT IN ('cancelled', 'failed');
 
 -- name: owner_of

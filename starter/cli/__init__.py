@@ -1,1 +1,16 @@
-"""The `stillmotion` command."""
+"""The `stillmotion` command.
+
+`app` holds the global options, the verbs and the one way out. Each other module is a group of verbs:
+they compute, and hand what they have to `output`, the only one that prints (`tracks` is its live
+view). `refusals` turns every error into a sentence, a hint and an exit code. Start with `app.py`.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; never returns."""
+    # Imported here: `import starter.cli.output` needs no parser.
+    from starter.cli.app import leave, run_command
+
+    leave(run_command(sys.argv[1:]))

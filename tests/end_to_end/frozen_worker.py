@@ -3,7 +3,7 @@
     python frozen_worker.py FLAG
 
 The clock is asked twice per submission: when its window opens, and as the last act before the bytes
-go out. At that second time the process stops itself; FLAG is removed first, so that it happens once.
+go out. At that second time the process stops itself, after it has removed FLAG.
 """
 
 import asyncio

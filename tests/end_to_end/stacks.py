@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Process(NamedTuple):
 
 
 @asynccontextmanager
-async def running(*argv: str, env: dict[str, str]) -> AsyncIterator[Process]:
+async def running(*argv: str, env: dict[str, str]) -> AsyncGenerator[Process]:
     """A child process with its output in ours, killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *argv, env=env, stdout=asyncio.subprocess.PIPE, stderr=None
@@ -132,7 +132,7 @@ async def finished(handle: GenerationHandle, timeout_s: float = 120) -> Generati
 
 
 @asynccontextmanager
-async def running_dev(data_dir: Path, *flags: str) -> AsyncIterator[tuple[Process, StackAddress]]:
+async def running_dev(data_dir: Path, *flags: str) -> AsyncGenerator[tuple[Process, StackAddress]]:
     """`stillmotion dev` as a process; its ready line."""
     argv = ("-m", "workers", "dev", "--json", f"--data-dir={data_dir}", *flags)
     async with running(*argv, env=dict(os.environ)) as process:

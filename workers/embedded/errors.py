@@ -11,7 +11,6 @@
 
 Every message ends with what to do.
 """
-# ruff: noqa: N818 - leaves are named by the situation; their common parent carries the suffix.
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class InputRefused(ValueError):  # noqa: N818 - named by its situation
+class InputRefused(ValueError):
     """An input is missing, unknown or out of range. `code` is the provider's: 1400 or 1401."""
 
     def __init__(self, code: int, message: str) -> None:

@@ -52,13 +52,18 @@ class JobRunner:
     """Renders in threads, at most `renders_max` at once; the rest happens in the event loop."""
 
     def __init__(
-        self, settings: SandboxSettings, store: Store, sources: Sources, secret: str
+        self,
+        settings: SandboxSettings,
+        store: Store,
+        sources: Sources,
+        webhooks: WebhookSender,
+        secret: str,
     ) -> None:
         self._settings = settings
         self._store = store
         self._sources = sources
         self._secret = secret
-        self._webhooks = WebhookSender(secret, settings.webhook_retry_s)
+        self._webhooks = webhooks
         self._threads = ThreadPoolExecutor(settings.renders_max, "render")
         self._slots = asyncio.Semaphore(settings.renders_max)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -106,7 +111,6 @@ class JobRunner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
-        await self._webhooks.aclose()
 
     def output_path(self, prediction: Prediction) -> Path:
         """Where the rendered file is or will be."""

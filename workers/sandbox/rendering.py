@@ -30,7 +30,7 @@ _OVERSAMPLING = 2
 _BYTES_PER_PIXEL = 3
 
 
-class RenderingStopped(Exception):  # noqa: N818 - nothing went wrong
+class RenderingStopped(Exception):
     """The job was deleted or the server stops; no file is left."""
 
 

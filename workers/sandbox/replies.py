@@ -24,7 +24,7 @@ from workers.sandbox.faults import (
 CUT_EXTENSION = "sandbox.cut"
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
+class Refusal(Exception):
     """Ends a request with an HTTP error; `error_code` is the provider's own number."""
 
     def __init__(self, http_status: int, message: str, error_code: int | None = None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import httpx
 from starlette.requests import Request
 
 from workers.sandbox.faultboard import FaultBoard
@@ -16,9 +17,13 @@ from workers.sandbox.jobs import JobRunner
 from workers.sandbox.settings import SandboxSettings
 from workers.sandbox.sources import Sources
 from workers.sandbox.store import Store
+from workers.sandbox.webhooks import WebhookSender
+
+_OUTSIDE_TIMEOUT_S = 20
+"""For media at foreign URLs and for the receivers of webhooks."""
 
 
-class SandboxBusy(RuntimeError):  # noqa: N818 - named by its situation
+class SandboxBusy(RuntimeError):
     """Another process uses the data directory; stop it or choose another directory."""
 
 
@@ -59,17 +64,24 @@ async def opened(settings: SandboxSettings) -> AsyncGenerator[Sandbox]:
         _take(lock, settings.data_dir)
         _tidy(settings.data_dir)
         store = Store(settings.data_dir / "sandbox.sqlite3")
-        sources = Sources(store.upload, settings.data_dir / "uploads", settings.upload_bytes_max)
-        secret = _secret(store)
-        jobs = JobRunner(settings, store, sources, secret)
-        board = FaultBoard(store.note("faults"), lambda saved: store.save_note("faults", saved))
-        jobs.resume()
-        try:
-            yield Sandbox(settings, store, board, sources, jobs, secret)
-        finally:
-            await jobs.aclose()
-            await sources.aclose()
-            store.close()
+        async with httpx.AsyncClient(timeout=_OUTSIDE_TIMEOUT_S, trust_env=False) as client:
+            sandbox = _assembled(settings, store, client)
+            sandbox.jobs.resume()
+            try:
+                yield sandbox
+            finally:
+                await sandbox.jobs.aclose()
+                store.close()
+
+
+def _assembled(settings: SandboxSettings, store: Store, client: httpx.AsyncClient) -> Sandbox:
+    secret = _secret(store)
+    uploads = settings.data_dir / "uploads"
+    sources = Sources(client, store.upload, uploads, settings.upload_bytes_max)
+    webhooks = WebhookSender(client, secret, settings.webhook_retry_s)
+    jobs = JobRunner(settings, store, sources, webhooks, secret)
+    board = FaultBoard(store.note("faults"), lambda saved: store.save_note("faults", saved))
+    return Sandbox(settings, store, board, sources, jobs, secret)
 
 
 def _take(lock: BinaryIO, data_dir: Path) -> None:

@@ -50,7 +50,21 @@ class CuttableProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to the program around it."""
+    """A server that leaves the signals to the program around it and stops at once when told to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        # A tick renews the Date header, which has a resolution of one second.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -78,7 +92,7 @@ async def running(
                 assert server.started, "the server ended before it listened"
                 yield _addresses(host, listener.getsockname()[1])
             finally:
-                server.should_exit = True
+                server.stop()
                 await task
 
 

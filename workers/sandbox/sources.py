@@ -18,7 +18,7 @@ UNREACHABLE = 1402
 _UPLOAD_PATH = re.compile(r"/media/([0-9a-f]{32})/[^/]+")
 
 
-class MediaUnusable(Exception):  # noqa: N818 - named by its situation
+class MediaUnusable(Exception):
     """The run fails: an input can't be fetched, read or used. `code` is the provider's."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -30,16 +30,16 @@ class Sources:
     """Fetches inputs. `find_upload` looks up an upload by the id in its URL."""
 
     def __init__(
-        self, find_upload: Callable[[str], Upload | None], uploads: Path, size_bytes_max: int
+        self,
+        client: httpx.AsyncClient,
+        find_upload: Callable[[str], Upload | None],
+        uploads: Path,
+        size_bytes_max: int,
     ) -> None:
+        self._client = client
         self._find_upload = find_upload
         self._uploads = uploads
         self._size_bytes_max = size_bytes_max
-        self._client = httpx.AsyncClient(timeout=30, trust_env=False, follow_redirects=True)
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._client.aclose()
 
     async def fetch_all(
         self, model: Model, inputs: Mapping[str, JsonValue], folder: Path
@@ -67,7 +67,7 @@ class Sources:
 
     async def _download(self, url: str, target: Path) -> None:
         size_bytes = 0
-        async with self._client.stream("GET", url) as reply:
+        async with self._client.stream("GET", url, follow_redirects=True) as reply:
             reply.raise_for_status()
             with target.open("wb") as file:
                 async for chunk in reply.aiter_bytes():

@@ -16,7 +16,6 @@ from workers.sandbox.records import new_id
 
 TRIES = 3
 _BACKOFF = 4
-_TIMEOUT_S = 10
 _logger = logging.getLogger(__name__)
 
 
@@ -30,14 +29,10 @@ def sign(secret: str, webhook_id: str, timestamp: int, body: bytes) -> str:
 class WebhookSender:
     """Delivers webhooks with one secret. `retry_s` is the wait before the second try."""
 
-    def __init__(self, secret: str, retry_s: float) -> None:
+    def __init__(self, client: httpx.AsyncClient, secret: str, retry_s: float) -> None:
+        self._client = client
         self._secret = secret
         self._retry_s = retry_s
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._client.aclose()
 
     async def send(self, url: str, body: bytes, *, forged: bool = False) -> bool:
         """Whether one of the tries was answered with 2xx."""

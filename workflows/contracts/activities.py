@@ -1,7 +1,7 @@
 """The activities' signatures: what `run` calls, without importing what they do.
 
-Each stub has its explicit wire name `noun.verb`; the implementations in `activities/` subclass these and
-repeat the decorator. Inputs are ids and small facts; texts and URLs stay in the database.
+Each stub has its explicit wire name `noun.verb`; the implementations in `activities/` subclass
+these and repeat the decorator. Inputs are ids and small facts; texts and URLs stay in the database.
 """
 
 from datetime import datetime
@@ -159,8 +159,8 @@ class Close(_Message):
     stage: Literal[Stage.FAILED, Stage.CANCELLED]
     failure: Failure
     settle: Literal["release", "provisional", "house"] = "release"
-    """`release`: the hold is given back. `provisional`: the user is booked the quote until the bill is read.
-    `house`: the user is released, the house books the quote."""
+    """`release`: the hold is given back. `provisional`: the user is booked the quote until the bill
+    is read. `house`: the user is released, the house books the quote."""
 
 
 class Ledger:

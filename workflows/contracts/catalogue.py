@@ -1,9 +1,10 @@
 """The model catalogue: what each model takes, what it costs, how long it may take.
 
-Versioned data (`catalogue.json`), since limits and prices drift; `STILLMOTION_CATALOGUE` names a file that
-replaces it. Sources: the provider's model schemas and price pages as read in 2026-08 (prices per second or
-run, at list price), the upstream vendors' input limits. Where a vendor publishes no limit for pictures, the
-provider's usual one (10 MB) and a generous range of sides stand. Pure: reading the file is the caller's.
+Versioned data (`catalogue.json`), since limits and prices drift; `STILLMOTION_CATALOGUE` names a
+file that replaces it. Sources: the provider's model schemas and price pages as read in 2026-08
+(prices per second or run, at list price), the upstream vendors' input limits. Where a vendor
+publishes no limit for pictures, the provider's usual one (10 MB) and a generous range of sides
+stand. Pure: reading the file is the caller's.
 """
 
 from collections.abc import Mapping
@@ -142,7 +143,7 @@ class ModelEntry(_Entry):
     """Provider's size class → short side in pixels."""
     price: Price
     deadline: Time
-    """After this long without an end the generation parks; it is never given up by the clock alone."""
+    """After so long without an end it parks; it is never given up by the clock alone."""
     expected: Time
     """A first guess for the progress estimate."""
 
@@ -155,7 +156,9 @@ class ModelEntry(_Entry):
         if isinstance(resolution, ChoiceParameter):
             wanted = {str(resolution.provider_value(choice)) for choice in resolution.allowed}
             if wanted != classes:
-                raise ValueError(f"{self.model}: resolutions {sorted(wanted)} but sizes {sorted(classes)}")
+                raise ValueError(
+                    f"{self.model}: resolutions {sorted(wanted)} but sizes {sorted(classes)}"
+                )
         elif len(classes) != 1:
             raise ValueError(f"{self.model}: several sizes but no resolution parameter")
         return self

@@ -1,7 +1,7 @@
 """Why a generation failed or parked: one kind per situation, one table of what follows from it.
 
-Workflows match on the kind, never on text. The CLI, the README and later the API read the same table.
-Activities raise `refusal(...)`; everything else that they raise is retried by Temporal.
+Workflows match on the kind, never on text. The CLI, the README and later the API read the same
+table. Activities raise `refusal(...)`; everything else that they raise is retried by Temporal.
 """
 
 from enum import StrEnum
@@ -36,6 +36,7 @@ class FailureKind(StrEnum):
     OUTPUT_UNUSABLE = "output_unusable"
     OUTPUT_HOST_UNKNOWN = "output_host_unknown"
     STORE_FULL = "store_full"
+    STORE_UNAVAILABLE = "store_unavailable"
     GIVEN_UP = "given_up"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
@@ -83,7 +84,10 @@ RULES: dict[FailureKind, Rule] = {
         "never", "nobody", 3, "An operator must check WAVESPEED_API_KEY: stillmotion doctor"
     ),
     FailureKind.PROVIDER_CREDIT_EXHAUSTED: Rule(
-        "start again", "nobody", 3, "The operator's provider account needs a top-up; then start again."
+        "start again",
+        "nobody",
+        3,
+        "The operator's provider account needs a top-up; then start again.",
     ),
     FailureKind.PROVIDER_OVERLOADED: Rule(
         "start again", "nobody", 1, "The provider has no capacity now: start it again later."
@@ -92,7 +96,10 @@ RULES: dict[FailureKind, Rule] = {
         "start again", "nobody", 3, "Check the network and WAVESPEED_BASE_URL: stillmotion doctor"
     ),
     FailureKind.PROVIDER_CHANGED: Rule(
-        "by itself", "undecided", 6, "Start a worker with the provider settings it was submitted with."
+        "by itself",
+        "undecided",
+        6,
+        "Start a worker with the provider settings it was submitted with.",
     ),
     FailureKind.PROVIDER_FAILED: Rule("start again", "nobody", 1, "Start it again."),
     FailureKind.PROVIDER_LOST: Rule("start again", "house", 1, "Start it again."),
@@ -109,15 +116,27 @@ RULES: dict[FailureKind, Rule] = {
         "by itself",
         "undecided",
         6,
-        "An operator can allow the host in STILLMOTION_DOWNLOAD_HOSTS; then: stillmotion resume {id}",
+        "An operator can allow the host in STILLMOTION_DOWNLOAD_HOSTS;"
+        " then: stillmotion resume {id}",
     ),
     FailureKind.STORE_FULL: Rule(
         "by itself", "undecided", 6, "Free space in the media store; then: stillmotion resume {id}"
     ),
+    FailureKind.STORE_UNAVAILABLE: Rule(
+        "by itself",
+        "undecided",
+        6,
+        "An operator must check the store of STILLMOTION_MEDIA_URL; then: stillmotion resume {id}",
+    ),
     FailureKind.GIVEN_UP: Rule("start again", "nobody", 1, "Start it again."),
-    FailureKind.CANCELLED: Rule("start again", "nobody", 5, "Start it again if you want it after all."),
+    FailureKind.CANCELLED: Rule(
+        "start again", "nobody", 5, "Start it again if you want it after all."
+    ),
     FailureKind.INTERNAL: Rule(
-        "start again", "nobody", 1, "This is a fault of ours: see the worker's log, then start it again."
+        "start again",
+        "nobody",
+        1,
+        "This is a fault of ours: see the worker's log, then start it again.",
     ),
 }
 

@@ -1,7 +1,7 @@
 """Media by reference, and what was measured of it.
 
-Media never crosses a boundary as bytes: a caller names it by `MediaReference`, the inspecting activities
-answer with the facts they measured by decoding.
+Media never crosses a boundary as bytes: a caller names it by `MediaReference`, the inspecting
+activities answer with the facts they measured by decoding.
 """
 
 from typing import Annotated, Literal

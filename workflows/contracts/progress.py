@@ -1,7 +1,7 @@
-"""Progress: facts from the workflow, and one pure function from facts and a clock to what people read.
+"""Progress: facts from the workflow, and one pure function from them to what people read.
 
-The provider tells no percentage, so within a stage percent is an estimate from the expected time, and says
-so. Client, CLI, API and page share `estimate`; nobody counts for himself.
+The provider tells no percentage, so within a stage percent is an estimate from the expected time,
+and says so. Client, CLI, API and page share `estimate`; nobody counts for himself.
 """
 
 from datetime import datetime
@@ -26,6 +26,8 @@ class ProgressFacts(BaseModel):
     """Seconds of generating that are usual for this model and length; None before the terms."""
     generating_since: datetime | None = None
     """When the provider took the job."""
+    downloading_since: datetime | None = None
+    """When the provider's job was first known to be completed; parking afterwards keeps it."""
     prediction_id: str | None = None
     quoted_usd_micros: int | None = None
     cost_usd_micros: int | None = None
@@ -88,7 +90,8 @@ _MESSAGES: dict[Stage, str] = {
 
 def estimate(facts: ProgressFacts, now: datetime) -> Progress:
     """What to tell at `now` (aware UTC); a clock before `since` counts as `since`."""
-    elapsed_s = max(0.0, (now - facts.started_at).total_seconds())
+    until = facts.since if facts.stage in TERMINAL else now
+    elapsed_s = max(0.0, (until - facts.started_at).total_seconds())
     return Progress(
         stage=facts.stage,
         percent=_percent(facts, now),
@@ -104,6 +107,9 @@ def _percent(facts: ProgressFacts, now: datetime) -> int:
         return 100
     if facts.generating_since is None or facts.stage not in {Stage.GENERATING, Stage.TIMED_OUT}:
         return _STARTS_AT[facts.stage]
+    if facts.downloading_since is not None:
+        # Parked behind the provider's part: what was reached stays reached.
+        return _STARTS_AT[Stage.DOWNLOADING]
     # Parked or not, the provider's job goes on, so the share does too.
     share = _share(facts, now)
     return round(_GENERATING_FROM + (_GENERATING_TO - _GENERATING_FROM) * share)

@@ -1,4 +1,4 @@
-"""From a request and what was measured of its media to parameters, a quote and the provider's inputs.
+"""From a request and its measured media to parameters, a quote and the provider's inputs.
 
 The one validation of every door: CLI, Python client, workflow and API all come through here. Pure.
 Each refusal names the field, its value and what is allowed.
@@ -29,7 +29,16 @@ Scalar = bool | int | float | str
 Parameters = Mapping[str, Scalar]
 
 _NOT_PARAMETERS = frozenset(
-    {"user_id", "source", "idempotency_key", "max_cost_usd_micros", "model", "image", "audio", "mask_image"}
+    {
+        "user_id",
+        "source",
+        "idempotency_key",
+        "max_cost_usd_micros",
+        "model",
+        "image",
+        "audio",
+        "mask_image",
+    }
 )
 
 
@@ -73,16 +82,15 @@ def resolve(entry: ModelEntry, request: GenerationRequest) -> Parameters:
         RequestRefused: one that the model doesn't take, lacks, or takes only otherwise.
     """
     given = {
-        name: value
-        for name, value in request
-        if name not in _NOT_PARAMETERS and value is not None
+        name: value for name, value in request if name not in _NOT_PARAMETERS and value is not None
     }
     unknown = sorted(given.keys() - entry.parameters.keys())
     if unknown:
         name = unknown[0]
         raise RequestRefused(
             FailureKind.INVALID_REQUEST,
-            f"{name}: {entry.title} does not take it; it takes {', '.join(sorted(entry.parameters))}.",
+            f"{name}: {entry.title} does not take it;"
+            f" it takes {', '.join(sorted(entry.parameters))}.",
         )
     values: dict[str, Scalar] = {}
     for name, parameter in entry.parameters.items():
@@ -95,7 +103,8 @@ def resolve(entry: ModelEntry, request: GenerationRequest) -> Parameters:
             values[name] = value
     if entry.audio is None and getattr(request, "audio", None) is not None:
         raise RequestRefused(
-            FailureKind.INVALID_REQUEST, f"audio: {entry.title} does not take it; it makes no use of sound."
+            FailureKind.INVALID_REQUEST,
+            f"audio: {entry.title} does not take it; it makes no use of sound.",
         )
     return values
 
@@ -108,7 +117,9 @@ def _check(name: str, value: Scalar, parameter: Parameter) -> None:
                 raise _refused(name, text, f"1 to {parameter.characters_max} characters")
             if len(text) > parameter.characters_max:
                 raise _refused(
-                    name, f"{len(text)} characters", f"at most {parameter.characters_max} characters"
+                    name,
+                    f"{len(text)} characters",
+                    f"at most {parameter.characters_max} characters",
                 )
         case ChoiceParameter():
             if value not in parameter.allowed:
@@ -128,7 +139,9 @@ def check_image(limits: ImageLimits, image: ImageFacts, field: str = "image") ->
     if image.mime_type not in limits.mime_types:
         raise _unfit(field, image.mime_type, f"one of {', '.join(limits.mime_types)}")
     if image.size_bytes > limits.size_bytes_max:
-        raise _unfit(field, _megabytes(image.size_bytes), f"at most {_megabytes(limits.size_bytes_max)}")
+        raise _unfit(
+            field, _megabytes(image.size_bytes), f"at most {_megabytes(limits.size_bytes_max)}"
+        )
     if min(image.width, image.height) < low or max(image.width, image.height) > high:
         raise _unfit(field, size, f"each side from {low} to {high} pixels")
     ratio = max(image.width, image.height) / min(image.width, image.height)
@@ -145,7 +158,9 @@ def check_audio(limits: AudioLimits, audio: AudioFacts) -> None:
     if audio.mime_type not in limits.mime_types:
         raise _unfit("audio", audio.mime_type, f"one of {', '.join(limits.mime_types)}")
     if audio.size_bytes > limits.size_bytes_max:
-        raise _unfit("audio", _megabytes(audio.size_bytes), f"at most {_megabytes(limits.size_bytes_max)}")
+        raise _unfit(
+            "audio", _megabytes(audio.size_bytes), f"at most {_megabytes(limits.size_bytes_max)}"
+        )
     if not low <= audio.duration_s <= high:
         raise _unfit("audio", f"{audio.duration_s:.2f} s long", f"from {low:g} to {high:g} s")
 
@@ -189,12 +204,16 @@ def check_max_cost(request: GenerationRequest, quoted: Quote) -> None:
     if limit is not None and quoted.cost_usd_micros > limit:
         raise RequestRefused(
             FailureKind.MAX_COST_EXCEEDED,
-            f"max_cost_usd_micros: the quote is {dollars(quoted.cost_usd_micros)}, the limit {dollars(limit)}.",
+            f"max_cost_usd_micros: the quote is {dollars(quoted.cost_usd_micros)},"
+            f" the limit {dollars(limit)}.",
         )
 
 
 def cost(entry: ModelEntry, size_class: str, duration_s: float) -> int:
-    """Micro-USD for a video of `duration_s` seconds: started seconds, with the model's minimum and cap."""
+    """Micro-USD for a video of `duration_s` seconds.
+
+    Started seconds count, within the model's minimum and cap.
+    """
     rate = entry.price.usd_micros[size_class]
     if entry.price.unit == "run":
         return rate
@@ -205,7 +224,10 @@ def cost(entry: ModelEntry, size_class: str, duration_s: float) -> int:
 
 
 def output_size(short_side_px: int, image_width: int, image_height: int) -> tuple[int, int]:
-    """Width and height of the video: the class is its short side, the picture gives the aspect; both even."""
+    """Width and height of the video, both even.
+
+    The class is its short side, the picture gives the aspect.
+    """
     long_side = short_side_px * max(image_width, image_height) / min(image_width, image_height)
     even = round(long_side / 2) * 2
     return (even, short_side_px) if image_width >= image_height else (short_side_px, even)
@@ -214,7 +236,7 @@ def output_size(short_side_px: int, image_width: int, image_height: int) -> tupl
 def provider_inputs(
     entry: ModelEntry, parameters: Parameters, staged_urls: Mapping[str, str]
 ) -> dict[str, Scalar]:
-    """The body of the submission: the provider's names and values, defaults always sent, no nulls."""
+    """The submission's body: the provider's names and values, defaults always sent, no nulls."""
     inputs: dict[str, Scalar] = dict(staged_urls)
     for name, value in parameters.items():
         parameter = entry.parameters[name]

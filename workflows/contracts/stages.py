@@ -51,7 +51,7 @@ TRANSITIONS: dict[Stage, frozenset[Stage]] = {
     Stage.FAILED: frozenset(),
     Stage.CANCELLED: frozenset(),
 }
-"""After the file is safe (`saving`) nothing but completion is left: a paid video is never given up."""
+"""Once the file is safe (`saving`) only completion is left: a paid video is never given up."""
 
 TERMINAL = frozenset(stage for stage, followers in TRANSITIONS.items() if not followers)
 PARKED = frozenset({Stage.UNRESOLVED, Stage.TIMED_OUT})

@@ -1,7 +1,7 @@
 """Text and numbers as every store of ours can hold them.
 
-PostgreSQL refuses NUL in text, UTF-8 refuses lone surrogates, `bigint` ends at 2**63: each of them would
-otherwise fail for ever in a retried activity, so they are refused where they come in.
+PostgreSQL refuses NUL in text, UTF-8 refuses lone surrogates, `bigint` ends at 2**63: each of them
+would otherwise fail for ever in a retried activity, so they are refused where they come in.
 """
 
 from typing import Annotated
@@ -27,9 +27,7 @@ def _printable(text: str) -> str:
 Prose = Annotated[str, AfterValidator(storable), StringConstraints(max_length=20_000)]
 """Text for a model. Each model's own, smaller limit stands in the catalogue."""
 
-Name = Annotated[
-    str, AfterValidator(_printable), StringConstraints(min_length=1, max_length=200)
-]
+Name = Annotated[str, AfterValidator(_printable), StringConstraints(min_length=1, max_length=200)]
 """A short identifier from outside: a user id, an idempotency key, a workflow id."""
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)]

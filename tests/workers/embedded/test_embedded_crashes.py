@@ -89,22 +89,13 @@ async def test_killing_the_parent_ends_the_servers_and_frees_the_folder(
     stack = await start_stack()
     backends = working_in(used_data_path / "postgres")
     assert stack.postgres_pid in backends
+    assert set(having_open(used_data_path / "lock")) >= {*stack.server_pids, *backends}
 
     await stack.kill()
     await all_gone({*stack.server_pids, *backends})
 
     async with asyncio.timeout(5), DataDirectory(used_data_path):
         assert running_pid(used_data_path) == os.getpid()
-
-
-async def test_each_server_holds_the_lock_as_long_as_it_lives(
-    start_stack: StartStack, used_data_path: Path
-) -> None:
-    stack = await start_stack()
-
-    holders = having_open(used_data_path / "lock")
-
-    assert {stack.process.pid, *stack.server_pids} <= set(holders)
 
 
 async def test_a_start_right_after_the_parent_was_killed_waits_for_its_servers(

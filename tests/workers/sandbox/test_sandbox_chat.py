@@ -1,7 +1,6 @@
 """The chat endpoint, through the OpenAI client where it matters and raw where it must go wrong."""
 
 import json
-from typing import Any
 
 import httpx
 import pytest
@@ -18,15 +17,16 @@ async def ask(sandbox: Provider, message: str = SCENE, **more: object) -> httpx.
         {"role": "user", "content": "ignore this one"},
         {"role": "assistant", "content": "as you wish"},
         {"role": "user", "content": message},
+        {"role": "assistant", "content": "and this one"},
     ]
     body = {"model": "gpt-x", "messages": messages, **more}
     return await sandbox.http.post(f"{sandbox.llm}/chat/completions", json=body)
 
 
-async def content(sandbox: Provider, message: str = SCENE, **more: object) -> Any:
+async def content(sandbox: Provider, message: str = SCENE, **more: object) -> str:
     reply = await ask(sandbox, message, **more)
     assert reply.status_code == 200, reply.text
-    return reply.json()["choices"][0]["message"]["content"]
+    return str(reply.json()["choices"][0]["message"]["content"])
 
 
 async def test_the_answer_is_made_of_the_last_message_and_always_the_same(
@@ -37,7 +37,7 @@ async def test_the_answer_is_made_of_the_last_message_and_always_the_same(
 
     assert first == second != other
     assert {"lighthouse", "stormy", "harbour"} <= set(first.split())
-    assert "ignore" not in first
+    assert not {"ignore", "wish", "this"} & set(first.split())
 
 
 async def test_the_reply_has_the_shape_that_clients_read(sandbox: Provider) -> None:
@@ -102,7 +102,7 @@ async def test_models_are_listed(sandbox: Provider) -> None:
 async def test_a_missing_key_and_a_stream_are_refused_in_the_openai_shape(
     sandbox: Provider,
 ) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
         no_key = await http.post(f"{sandbox.llm}/chat/completions", json={"messages": []})
     stream = await ask(sandbox, stream=True)
 
@@ -148,5 +148,5 @@ async def test_the_log_keeps_the_bodies_of_chats(sandbox: Provider) -> None:
     await ask(sandbox, temperature=0.3)
 
     (chat,) = (await sandbox.log())["chats"]
-    assert chat["messages"][-1]["content"] == SCENE
+    assert chat["messages"][-2]["content"] == SCENE
     assert chat["temperature"] == 0.3

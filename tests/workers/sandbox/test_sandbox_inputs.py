@@ -45,6 +45,7 @@ def test_a_run_costs_what_the_formula_says(
         ("duration", True),
         ("duration", 11),
         ("seed", -2),
+        ("seed", True),
         ("seed", 1.5),
         ("prompt", "x" * 2001),
         ("prompt", "  "),

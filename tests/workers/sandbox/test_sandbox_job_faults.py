@@ -1,15 +1,13 @@
 """Faults of jobs and their outputs: fixed when a job is accepted, seen when it ends."""
 
-import asyncio
 import base64
 import io
 
 import av
-import av.error
 import httpx
 import pytest
 
-from tests.workers.sandbox.conftest import SMALL, TALKING, Provider, a_picture
+from tests.workers.sandbox.conftest import SMALL, TALKING, Provider, a_picture, until
 
 
 def boxes(content: bytes) -> list[tuple[str, int]]:
@@ -58,9 +56,11 @@ async def test_a_job_can_end_in_a_rarer_state(quick: Provider, status: str) -> N
 async def test_a_hanging_job_ends_when_the_fault_is_cleared(quick: Provider) -> None:
     await quick.faults(job={"kind": "hang"})
     prediction_id = await quick.submit()
-    async with asyncio.timeout(10):
-        while not list((quick.data_dir / "outputs").glob("*.mp4")):
-            await asyncio.sleep(0.01)
+
+    async def is_rendered() -> bool:
+        return bool(list((quick.data_dir / "outputs").glob(f"{prediction_id}.mp4")))
+
+    await until(is_rendered)
     hanging = await quick.data("GET", f"predictions/{prediction_id}")
 
     await quick.http.delete(f"{quick.origin}/sandbox/faults", params={"area": "job"})
@@ -111,7 +111,7 @@ async def test_a_cut_file_opens_and_keeps_its_length_to_itself(quick: Provider) 
 
     assert int(reply.headers["content-length"]) == len(reply.content)
     assert sum(size for _, size in boxes(reply.content)) > len(reply.content)
-    with av.open(io.BytesIO(reply.content)) as container:
+    with av.open(io.BytesIO(reply.content), "r") as container:
         assert container.streams.video[0].frames == 12
 
 
@@ -120,7 +120,7 @@ async def test_a_connection_is_cut_for_the_first_downloads(quick: Provider) -> N
     url = (await quick.run())["outputs"][0]
 
     for _ in range(2):
-        with pytest.raises(httpx.RemoteProtocolError, match="incomplete|without sending complete"):
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
             await quick.download(url)
 
     assert (await quick.download(url)).status_code == 200
@@ -159,7 +159,7 @@ async def test_a_video_can_have_another_size_and_another_duration(sandbox: Provi
 
     reply = await sandbox.download((await sandbox.run())["outputs"][0])
 
-    with av.open(io.BytesIO(reply.content)) as container:
+    with av.open(io.BytesIO(reply.content), "r") as container:
         video = container.streams.video[0]
         assert (video.width, video.height) == (128, 72)
         assert container.duration == pytest.approx(1_250_000, abs=20_000)
@@ -175,7 +175,7 @@ async def test_a_big_output_is_a_whole_mp4_that_takes_no_room(quick: Provider) -
     assert len(reply.content) == size_bytes
     assert sum(size for _, size in boxes(reply.content)) == size_bytes
     assert file.stat().st_blocks * 512 < 1_000_000
-    with av.open(io.BytesIO(reply.content)) as container:
+    with av.open(io.BytesIO(reply.content), "r") as container:
         assert sum(1 for _ in container.decode(video=0)) == 12
 
 
@@ -216,4 +216,3 @@ async def test_a_talking_avatar_without_readable_audio_is_not_billed(quick: Prov
 
     assert (failed["status"], failed["code"]) == ("failed", 1402)
     assert await quick.bills(failed["id"]) == []
-

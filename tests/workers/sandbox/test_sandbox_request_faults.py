@@ -225,6 +225,15 @@ async def test_a_fault_can_be_meant_for_one_submission(quick: Provider) -> None:
     assert (calm.status_code, wild.status_code) == (200, 500)
 
 
+async def test_a_fault_can_be_meant_for_the_polls_of_one_job(quick: Provider) -> None:
+    await quick.faults(poll={"kind": "status", "code": 500, "match": "a wild sea"})
+    calm, wild = await quick.submit(), await quick.submit(prompt="a wild sea")
+
+    replies = [await quick.call("GET", f"predictions/{each}") for each in (calm, wild)]
+
+    assert [each.status_code for each in replies] == [200, 500]
+
+
 async def test_faults_are_shown_replaced_by_area_and_cleared(sandbox: Provider) -> None:
     url = f"{sandbox.origin}/sandbox/faults"
     await sandbox.faults(any={"kind": "status", "code": 500}, poll={"kind": "cut"})

@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from tests.workers.sandbox.conftest import SMALL, WAN, Provider, a_picture
+from tests.workers.sandbox.conftest import SMALL, WAN, Provider, a_client, a_picture
+from workers.sandbox import SandboxSettings, running
 from workers.sandbox.webhooks import sign
 
 
@@ -41,7 +43,7 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(*answers: int) -> AsyncIterator[Receiver]:
+async def receiving(*answers: int) -> AsyncGenerator[Receiver]:
     receiver = Receiver(answers=list(answers))
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     async with server:
@@ -67,13 +69,14 @@ def is_signed(secret: str, headers: dict[str, str], body: bytes) -> bool:
 
 def test_the_signature_is_the_documented_recipe() -> None:
     # What `openssl dgst -sha256 -hmac secret` prints for `id.1758798328.{}`.
-    expected = hmac.digest(b"secret", b"id.1758798328.{}", "sha256").hex()
+    expected = "v3,8dc2ce9ff19ab6f076ccd9682e0969cb8f530e63aa97412610f659bc9cb11563"
 
-    assert sign("whsec_secret", "id", 1758798328, b"{}") == f"v3,{expected}"
+    assert sign("whsec_secret", "id", 1758798328, b"{}") == expected
 
 
 @pytest.mark.parametrize(
-    ("job", "status"), [({"kind": "work", "work_s": 0}, "completed"), ({"kind": "failed"}, "failed")]
+    ("job", "status"),
+    [({"kind": "work", "work_s": 0}, "completed"), ({"kind": "failed"}, "failed")],
 )
 async def test_a_signed_webhook_carries_the_bare_prediction(
     sandbox: Provider, job: dict[str, object], status: str
@@ -134,6 +137,21 @@ async def test_a_webhook_can_be_late_or_lost(quick: Provider) -> None:
 
         assert late.encode() in body
         assert receiver.got.empty()
+
+
+async def test_a_webhook_that_is_still_due_is_sent_after_a_restart(tmp_path: Path) -> None:
+    settings = SandboxSettings(data_dir=tmp_path, work_s=0, webhook_retry_s=600)
+    async with receiving(500) as receiver:
+        async with running(settings) as addresses, a_client() as http:
+            provider = Provider(addresses.provider, addresses.llm, http, tmp_path)
+            await provider.faults(output=SMALL)
+            await submitted(provider, receiver)
+            _, first = await receiver.next()
+
+        async with running(settings):
+            _, second = await receiver.next()
+
+    assert first == second
 
 
 async def test_a_webhook_that_is_no_url_is_refused(sandbox: Provider) -> None:
