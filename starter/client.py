@@ -35,9 +35,15 @@ from activities.ledger.repository import plan_of
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
 from activities.library import repository as library
 from activities.media.inputs import Inputs, Role
-from activities.media.store import MediaStore
 from starter.handles import GenerationHandle
-from starter.places import DATA_DIR, NotReachable, Place, connect_temporal, find_place
+from starter.places import (
+    DATA_DIR,
+    NotReachable,
+    Place,
+    connect_temporal,
+    find_place,
+    store_of,
+)
 from starter.sources import MediaSource, measure, to_reference, upload
 from workflows.contracts import queues
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
@@ -59,7 +65,7 @@ class VideoClient:
 
     def __init__(self, temporal: Client, pool: Pool, place: Place, stack: AsyncExitStack) -> None:
         self.temporal = temporal
-        self.store = MediaStore.from_url(place.media.media_url)
+        self.store = store_of(place)
         self.reader = Reader(pool, self.store)
         self.inputs = Inputs(pool, self.store, place.media)
         self.catalogue = load_catalogue(place.ledger.catalogue)
@@ -73,6 +79,7 @@ class VideoClient:
 
         Raises:
             NotReachable: Temporal or PostgreSQL does not answer, or nothing says where they are.
+            SettingWrong, pydantic.ValidationError: a setting can't be used; its name is told.
         """
         place = find_place(data_dir)
         async with AsyncExitStack() as stack:
@@ -171,12 +178,14 @@ class VideoClient:
         request = request.model_copy(update={"idempotency_key": key})
         generation_id = generation_id_for(request.user_id, key)
         async with self._pool.acquire() as connection:
-            claimed = await generations.claim(connection, generation_id, request)
-            user_hash = await generations.user_hash(connection, request.user_id)
+            # Who has no plan is refused before anything is recorded.
             plan = await plan_of(connection, request.user_id, self.place.ledger)
+            user_hash = await generations.user_hash(connection, request.user_id)
+            claimed = await generations.claim(connection, generation_id, request)
+        first = claimed.generation_id
         if claimed.stage not in TERMINAL:
-            await self._start_workflow(generation_id, request, user_hash, plan.fairness_weight)
-        return GenerationHandle(self, generation_id, request.user_id)
+            await self._start_workflow(first, request, user_hash, plan.fairness_weight)
+        return GenerationHandle(self, first, request.user_id)
 
     async def _start_workflow(
         self, generation_id: str, request: ImageToVideoRequest, user_hash: str, weight: float

@@ -13,6 +13,7 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
 from workflows.contracts.stack import StackAddress, read_stack
 
 DATA_DIR = Path(".stillmotion")
@@ -20,6 +21,10 @@ DATA_DIR = Path(".stillmotion")
 
 class NotReachable(Exception):
     """A service that is needed does not answer. The message says which, and what to start."""
+
+
+class SettingWrong(ValueError):
+    """A setting that can't be used. The message names its variable and what is wrong, no secret."""
 
 
 class Place(NamedTuple):
@@ -67,17 +72,34 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
     )
 
 
+def store_of(place: Place) -> MediaStore:
+    """The media store.
+
+    Raises:
+        SettingWrong: its URL names none.
+        StoreUnavailable: its folder can't be made.
+    """
+    try:
+        return MediaStore.from_url(place.media.media_url)
+    except ValueError as error:
+        raise SettingWrong(f"STILLMOTION_MEDIA_URL: {error}.") from error
+
+
 async def connect_temporal(place: Place) -> Client:
     """A Temporal client with our data converter.
 
     Raises:
         NotReachable: the server does not answer.
+        SettingWrong: the environment or the profile can't be read.
     """
     if place.temporal is not None:
         # The stack's own server: a profile or a key in the environment is for another one.
         config: ClientConnectConfig = {"target_host": place.temporal, "namespace": "default"}
     else:
-        config = ClientConfig.load_client_connect_config()
+        try:
+            config = ClientConfig.load_client_connect_config()
+        except RuntimeError as error:
+            raise SettingWrong(f"TEMPORAL_* or temporal.toml: {error}") from error
     try:
         return await Client.connect(**config, data_converter=pydantic_data_converter)
     except RuntimeError as error:

@@ -38,8 +38,9 @@ async def postgres(data_directory: "DataDirectory") -> AsyncIterator["EmbeddedPo
 
 @pytest.fixture(scope="session")
 async def temporal_server(data_directory: "DataDirectory") -> AsyncIterator[str]:
-    """A Temporal server's address."""
+    """A Temporal server's address; it knows our search attributes."""
+    from workers.dev import SEARCH_ATTRIBUTE_TYPES
     from workers.embedded.temporal import EmbeddedTemporal
 
-    async with EmbeddedTemporal(data_directory) as server:
+    async with EmbeddedTemporal(data_directory, search_attributes=SEARCH_ATTRIBUTE_TYPES) as server:
         yield server.address

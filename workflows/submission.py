@@ -56,6 +56,7 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
                 return None
             if told.kind not in _NOTHING_MADE:
                 raise Ended(told) from None
+            generation.stop_if_cancelled()
             since = _still_patient(told, since)
             await _pause(generation, told, _wait_for(error, told, tries))
             tries += 1
@@ -151,7 +152,8 @@ async def _decide(generation: Generation, decision: Decision, seen: Reconciled) 
     if seen.verdict in {Verdict.ADOPTED, Verdict.IN_FLIGHT}:
         return _answered(generation, decision, seen)
     if decision.resolution.decision == "give_up":
-        generation.decision, decision.answer = None, "Given up; the hold is released."
+        # It stays the decision, so that no other one is taken while the ledger closes.
+        decision.answer = "Given up; the hold is released."
         told = failure(FailureKind.GIVEN_UP, "A person gave the submission up.")
         raise Ended(told)
     try:

@@ -125,14 +125,17 @@ async def _ended_otherwise(
     """Whether the job ended, seen by a look beside the poll or a cancel, before the poll did."""
     while True:
         with suppress(asyncio.CancelledError):
-            await workflow.wait_condition(lambda: polling.done() or generation.woken)
-        # Also where the cancel came while a look ran: it is not delivered again.
+            # A cancel that came while a look ran is not delivered again.
+            await workflow.wait_condition(
+                lambda: polling.done() or generation.woken or generation.cancelled
+            )
+        # What the poll has seen counts first: a finished job is kept, though nobody can be asked.
+        if polling.done():
+            return False
         if generation.cancelled:
             polling.cancel()
             await _withdraw(generation, watch)
             return True
-        if polling.done():
-            return False
         generation.woken = False
         if await _look(generation, watch) is None:
             return True

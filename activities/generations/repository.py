@@ -66,14 +66,17 @@ async def claim(connection: Connection, generation_id: str, request: GenerationR
             await _append(connection, generation_id, Stage.ACCEPTED, 1)
             return Claim(generation_id, Stage.ACCEPTED, is_new=True)
         known = await connection.fetch(SQL["known"], generation_id, request.user_id, key)
-        for row in known:
-            if (row["generation_id"], row["user_id"], row["idempotency_key"]) != (
-                generation_id,
-                request.user_id,
-                key,
-            ):
-                raise _reused(row, request)
-        (row,) = known
+        owned = [
+            row
+            for row in known
+            if (row["user_id"], row["idempotency_key"]) == (request.user_id, key)
+        ]
+        if len(known) != 1 or not owned:
+            raise _reused(next(row for row in known if row not in owned), request)
+        (row,) = owned
+        if row["generation_id"] != generation_id and row["request_hash"] != digest:
+            raise _reused(row, request)
+        generation_id = row["generation_id"]
         stage = Stage(row["stage"])
         if stage in TERMINAL and not row["reserved"]:
             await connection.execute(

@@ -42,6 +42,11 @@ class LedgerActivities(contract.Ledger):
         generation_id, request = task.generation_id, task.request
         async with self.pool.acquire() as connection, connection.transaction():
             claimed = await generations.claim(connection, generation_id, request)
+            if claimed.generation_id != generation_id:
+                raise RequestRefused(
+                    FailureKind.KEY_REUSED,
+                    f"idempotency_key: it names {claimed.generation_id} already; follow that one.",
+                )
             if not claimed.is_new and (held := await self._held(connection, generation_id)):
                 return held
             await generations.record(connection, generation_id, Stage.RESERVING)

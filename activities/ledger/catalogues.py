@@ -25,6 +25,8 @@ def load_catalogue(override: Path | None = None) -> Catalogue:
         return Catalogue.model_validate_json(override.read_text("utf-8"))
     except OSError as error:
         raise CatalogueInvalid(f"{override}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CatalogueInvalid(f"{override}: it is not UTF-8 text") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from workflows.contracts.requests import Operation
 
+_SEGMENT = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+_PATH = rf"^{_SEGMENT}(/{_SEGMENT})+$"
+"""Dots only within a segment: the path becomes a part of a URL, where `..` leads elsewhere."""
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,15 +114,15 @@ class Price(_Entry):
 
     unit: Literal["second", "run"]
     usd_micros: Mapping[str, Annotated[int, Field(gt=0, strict=True)]]
-    seconds_min: int = 0
-    seconds_max: int | None = None
+    seconds_min: int = Field(default=0, ge=0)
+    seconds_max: int | None = Field(default=None, gt=0)
 
 
 class Time(_Entry):
     """Seconds: a fixed part, and one per second of video."""
 
     fixed_s: int = Field(gt=0)
-    per_second_s: int = 0
+    per_second_s: int = Field(default=0, ge=0)
 
     def seconds(self, duration_s: float) -> int:
         """The whole for a video of `duration_s` seconds."""
@@ -128,18 +132,18 @@ class Time(_Entry):
 class ModelEntry(_Entry):
     """One model of the catalogue."""
 
-    model: str = Field(pattern=r"^[a-z0-9._-]+(/[a-z0-9._-]+)+$")
+    model: str = Field(pattern=_PATH)
     """The public id, which callers and results use."""
     title: str
     operation: Operation
     default: bool = False
     """Whether the operation uses it when a request names none."""
-    provider_path: str = Field(pattern=r"^[a-z0-9._-]+(/[a-z0-9._-]+)+$")
+    provider_path: str = Field(pattern=_PATH)
     parameters: Mapping[str, Parameter]
     image: ImageLimits
     audio: AudioLimits | None = None
     mask: bool = False
-    size_classes: Mapping[str, int]
+    size_classes: Mapping[str, Annotated[int, Field(gt=0)]]
     """Provider's size class → short side in pixels."""
     price: Price
     deadline: Time

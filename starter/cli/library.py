@@ -1,0 +1,201 @@
+"""Files in and out: `upload`, `download`, `open`, and the asset library."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from starter.cli import saving
+from starter.cli.context import Context, Ctx, connected, user_of
+from starter.cli.describing import local, megabytes, one_line
+from starter.cli.flags import SWITCH, WORDS, AssetId, GenerationId, Limit, Owner, User, Yes
+from starter.cli.listing import web_ui
+from starter.cli.output import Fields, Table
+from starter.cli.refusals import CANCELLED, DONE, NOT_FINISHED, NotDone
+from workflows.contracts.requests import Operation, Source
+
+if TYPE_CHECKING:
+    from activities.library.repository import Asset
+    from starter.handles import GenerationHandle
+
+
+async def upload(
+    file: Annotated[Path, Parameter(help="A picture; with --audio a sound")],
+    *,
+    audio: Annotated[bool, SWITCH, Parameter(help="It is sound")] = False,
+    user: Owner = None,
+    ctx: Ctx,
+) -> int:
+    """Store an input and print its media id, for callers that have no files.
+
+    For example: stillmotion upload examples/coffee.jpg
+    """
+    async with connected(ctx) as client:
+        owner = user_of(client.place, user)
+        media_id = await client.upload(file, user_id=owner, audio=audio)
+    ctx.output.value({"media_id": media_id, "user_id": owner}, media_id, bare=media_id)
+    return DONE
+
+
+async def download(
+    generation: GenerationId,
+    *,
+    to: Annotated[
+        Path | None, Parameter(help="A file or folder [default: here, named by the id]")
+    ] = None,
+    user: User = None,
+    ctx: Ctx,
+) -> int:
+    """Copy a finished video to a file or folder.
+
+    For example: stillmotion download gen_4xk2 --to coffee.mp4
+    """
+    target = saving.checked(to or Path(), flag="--to")
+    async with connected(ctx) as client:
+        handle = await client.get(generation, user_id=user)
+        await _with_video(ctx, handle)
+        path = await saving.save(handle, target)
+    ctx.output.value({"generation_id": handle.id, "path": str(path)}, str(path), bare=str(path))
+    return DONE
+
+
+async def open_video(generation: GenerationId, *, user: User = None, ctx: Ctx) -> int:
+    """Print where a video and its page in the Web UI are; on a terminal also play it.
+
+    For example: stillmotion open gen_4xk2
+    """
+    async with connected(ctx) as client:
+        handle = await client.get(generation, user_id=user)
+        await _with_video(ctx, handle)
+        seen, link = await handle.read_generation(), web_ui(client, handle.id)
+    video = seen.file_path or seen.url or ""
+    document = {"generation_id": handle.id, "file": video, "web_ui": link}
+    ctx.output.value(document, Fields([("file", video), ("web ui", link)]), bare=video)
+    if ctx.output.mode == "human" and ctx.output.is_terminal and seen.file_path is not None:
+        await asyncio.to_thread(_play, seen.file_path)
+    return DONE
+
+
+async def list_assets(
+    *,
+    user: User = None,
+    source: Annotated[Source | None, WORDS, Parameter(help="The product that asked")] = None,
+    operation: Annotated[Operation | None, Parameter(help="What was asked for")] = None,
+    limit: Limit = 100,
+    ctx: Ctx,
+) -> int:
+    """List finished videos, newest first.
+
+    For example: stillmotion assets list --source video_studio --limit 20
+    """
+    async with connected(ctx) as client:
+        found = await client.assets(user_id=user, source=source, operation=operation, limit=limit)
+    return _list(ctx, found)
+
+
+async def search_assets(
+    words: Annotated[str, Parameter(help="All of them must occur")],
+    *,
+    user: User = None,
+    limit: Limit = 100,
+    ctx: Ctx,
+) -> int:
+    """Find videos by words in title, description and prompt.
+
+    For example: stillmotion assets search "steam coffee" --limit 5
+    """
+    async with connected(ctx) as client:
+        found = await client.assets(user_id=user, words=words, limit=limit)
+    return _list(ctx, found)
+
+
+async def show_asset(asset: AssetId, *, user: User = None, ctx: Ctx) -> int:
+    """Show a finished video's record.
+
+    For example: stillmotion assets show ast_7ymz
+    """
+    async with connected(ctx) as client:
+        found = await client.asset(asset, user_id=user)
+    document = found.model_dump(mode="json")
+    rows = [(name, _cell(value)) for name, value in document.items()]
+    ctx.output.value(found, Fields(rows), bare=found.file_path or found.url)
+    return DONE
+
+
+async def delete_asset(
+    asset: AssetId,
+    *,
+    user: Owner = None,
+    yes: Yes = False,
+    ctx: Ctx,
+) -> int:
+    """Delete a video and its files; what it cost stays booked.
+
+    For example: stillmotion assets delete ast_7ymz --yes
+    """
+    async with connected(ctx) as client:
+        owner = user_of(client.place, user)
+        found = await client.asset(asset, user_id=owner)
+        question = f"Delete {found.asset_id}, {one_line(found.title)!r}?"
+        if not yes and ctx.output.can_ask and not ctx.output.ask(question):
+            ctx.output.note("Nothing was deleted.")
+            return CANCELLED
+        await client.delete_asset(found.asset_id, user_id=owner)
+    told = f"{found.asset_id} is deleted."
+    ctx.output.value({"asset_id": found.asset_id, "deleted": True}, told, bare=found.asset_id)
+    return DONE
+
+
+async def _with_video(ctx: Context, handle: "GenerationHandle") -> None:
+    """Raise NotDone where there is no video to read."""
+    seen = await handle.read_generation()
+    if seen.asset_id is not None:
+        return
+    show = f"See: {ctx.command('show', handle.id)}"
+    if seen.completed_at is None:
+        told = f"{handle.id} has no video yet: it is {seen.stage.value}."
+        raise NotDone(told, f"Wait for it: {ctx.command('watch', handle.id)}", NOT_FINISHED)
+    raise NotDone(f"{handle.id} has no video: it is {seen.status.value}.", show)
+
+
+def _list(ctx: Context, found: "list[Asset]") -> int:
+    table = Table(
+        ("id", "model", "video", "size", "user", "made", "title"),
+        [_row(asset) for asset in found],
+        droppable=("user", "size", "model", "made"),
+    )
+    ctx.output.rows(
+        found, table if found else "No assets.", bare=[asset.asset_id for asset in found]
+    )
+    return DONE
+
+
+def _row(asset: "Asset") -> tuple[str, ...]:
+    return (
+        asset.asset_id,
+        asset.model,
+        f"{asset.duration_s:.1f} s {asset.width}x{asset.height}",
+        megabytes(asset.file_size_bytes) or "",
+        asset.user_id,
+        local(asset.created_at),
+        one_line(asset.title),
+    )
+
+
+def _cell(value: object) -> str | None:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or None
+    return None if value is None or value == "" else str(value)
+
+
+def _play(path: str) -> None:
+    """Hand a file to the desktop's own player, where there is one."""
+    if sys.platform == "win32":
+        return
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if opener is not None:
+        subprocess.run([opener, path], check=False, stdin=subprocess.DEVNULL)  # noqa: S603

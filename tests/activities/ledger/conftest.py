@@ -1,0 +1,91 @@
+"""Money in a real database, by user, plan and generation."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from activities.database.pool import Pool
+from activities.ledger import repository as money
+from activities.ledger.settings import LedgerSettings
+
+Balance = tuple[int, int, int, int]
+"""Videos reserved and settled, micro-USD reserved and settled."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The ledger, each call in a transaction of its own as an activity makes it."""
+
+    pool: Pool
+    settings: LedgerSettings
+
+    async def hold(
+        self, generation_id: str, cost_usd_micros: int = 500_000, user_id: str = "ann"
+    ) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await money.hold(connection, generation_id, user_id, cost_usd_micros, self.settings)
+
+    async def settle(
+        self, generation_id: str, cost_usd_micros: int = 500_000, *, provisional: bool = False
+    ) -> int:
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await money.settle(
+                connection, generation_id, cost_usd_micros, provisional=provisional
+            )
+
+    async def release(self, generation_id: str, house_usd_micros: int = 0) -> int:
+        async with self.pool.acquire() as connection, connection.transaction():
+            return await money.release(connection, generation_id, house_usd_micros=house_usd_micros)
+
+    async def plan(self, name: str, videos: int | None, usd_micros: int | None) -> None:
+        await self.pool.execute(
+            "INSERT INTO plans (plan, title, videos_limit, cost_limit_usd_micros)"
+            " VALUES ($1, initcap($1), $2, $3)",
+            name,
+            videos,
+            usd_micros,
+        )
+
+    async def subscribe(self, plan: str, user_id: str = "ann") -> None:
+        await self.pool.execute(
+            "INSERT INTO subscriptions (user_id, plan) VALUES ($1, $2)", user_id, plan
+        )
+
+    async def on_plan(self, videos: int | None, usd_micros: int | None) -> None:
+        """Put ann on a plan of these limits."""
+        await self.plan("mine", videos, usd_micros)
+        await self.subscribe("mine")
+
+    async def balance(self, user_id: str = "ann") -> Balance:
+        row = await self.pool.fetchrow(
+            "SELECT coalesce(sum(videos_reserved), 0)::bigint,"
+            " coalesce(sum(videos_settled), 0)::bigint,"
+            " coalesce(sum(reserved_usd_micros), 0)::bigint,"
+            " coalesce(sum(settled_usd_micros), 0)::bigint"
+            " FROM balances WHERE user_id = $1",
+            user_id,
+        )
+        assert row is not None
+        return tuple(row)
+
+    async def entries(self, generation_id: str) -> list[tuple[str, str, int]]:
+        rows = await self.pool.fetch(
+            "SELECT account, kind, settled_usd_micros FROM ledger WHERE generation_id = $1"
+            " ORDER BY entry_id",
+            generation_id,
+        )
+        return [tuple(row) for row in rows]
+
+    async def spending(self) -> dict[str, tuple[int, int]]:
+        rows = await self.pool.fetch(
+            "SELECT span, reserved_usd_micros, settled_usd_micros FROM spending"
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    async def unbalanced(self) -> int:
+        return len(await self.pool.fetch(money.SQL["unbalanced"]))
+
+
+@pytest.fixture
+def bank(database: Pool, ledger_settings: LedgerSettings) -> Bank:
+    return Bank(database, ledger_settings)

@@ -1,0 +1,182 @@
+"""Assets: one per generation, read and deleted by their owner only."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from activities.database.pool import Pool
+from activities.generations import repository as generations
+from activities.library import repository as library
+from activities.library.repository import UnknownAsset
+from activities.media.store import MediaStore
+from tests.activities.conftest import a_generation, stage_of
+from workflows.contracts.media import VideoFacts
+from workflows.contracts.results import StoredVideo
+from workflows.contracts.stages import Stage
+
+FACTS = VideoFacts(
+    size_bytes=7, sha256="b" * 64, duration_s=5, width=1280, height=720, codec="h264", frames=120
+)
+
+
+def a_video(name: str = "one", **given: object) -> StoredVideo:
+    stored = {
+        "key": f"outputs/owner/{name}.mp4",
+        "poster_key": f"posters/owner/{name}.jpg",
+        "extra_keys": (f"outputs/owner/{name}-extra.mp4",),
+        "facts": FACTS,
+    }
+    return StoredVideo.model_validate({**stored, **given})
+
+
+async def saved(
+    pool: Pool, generation_id: str = "gen_one", video: StoredVideo | None = None
+) -> str:
+    await a_generation(pool, generation_id, stage=Stage.SAVING)
+    return await save(pool, generation_id, video or a_video(generation_id))
+
+
+async def save(pool: Pool, generation_id: str, video: StoredVideo) -> str:
+    async with pool.acquire() as connection, connection.transaction():
+        return await library.save(connection, generation_id, video)
+
+
+async def test_an_asset_is_saved_with_its_title_tags_and_facts(
+    database: Pool, store: MediaStore
+) -> None:
+    asset_id = await saved(database, video=a_video("one", warnings=("It is small.",), nsfw=True))
+
+    asset = await library.read(database, store, asset_id, "ann")
+
+    assert (asset.title, asset.prompt) == ("a calm sea", "a calm sea")
+    assert asset.tags == ("api", "video", "image-to-video", "720p")
+    assert (asset.duration_s, asset.width, asset.file_size_bytes) == (5, 1280, 7)
+    assert (asset.warnings, asset.nsfw) == (("It is small.",), True)
+    assert asset.file_path is not None
+    assert asset.file_path.endswith("outputs/owner/one.mp4")
+    assert await stage_of(database, "gen_one") is Stage.SETTLING
+
+
+async def test_saving_again_keeps_the_first_asset(database: Pool, store: MediaStore) -> None:
+    first = await saved(database)
+
+    second = await save(database, "gen_one", a_video("two"))
+
+    assert first == second
+    asset = await library.read(database, store, first, "ann")
+    assert asset.file_path is not None
+    assert asset.file_path.endswith("gen_one.mp4")
+    assert await database.fetchval("SELECT count(*) FROM assets") == 1
+
+
+async def test_saving_at_once_makes_one_asset(database: Pool) -> None:
+    await a_generation(database, stage=Stage.SAVING)
+
+    ids = await asyncio.gather(*(save(database, "gen_one", a_video()) for _ in range(6)))
+
+    assert len(set(ids)) == 1
+    assert await database.fetchval("SELECT count(*) FROM assets") == 1
+
+
+async def test_a_long_prompt_makes_a_short_title(database: Pool, store: MediaStore) -> None:
+    await a_generation(database, stage=Stage.SAVING)
+    await database.execute("UPDATE generations SET prompt = $1", "a  very\nlong " * 30)
+
+    asset_id = await save(database, "gen_one", a_video())
+
+    title = (await library.read(database, store, asset_id, "ann")).title
+    assert len(title) == 80
+    assert title.startswith("a very long a very")
+    assert title.endswith("…")
+
+
+async def test_another_owners_asset_looks_like_none(database: Pool, store: MediaStore) -> None:
+    asset_id = await saved(database)
+
+    for attempt in (
+        library.read(database, store, asset_id, "bob"),
+        library.delete(database, store, asset_id, "bob"),
+        library.read(database, store, "ast_none", "ann"),
+    ):
+        with pytest.raises(UnknownAsset):
+            await attempt
+    assert await library.find(database, store, user_id="bob") == []
+
+
+async def test_an_asset_is_read_by_a_beginning_that_names_one(
+    database: Pool, store: MediaStore
+) -> None:
+    asset_id = await saved(database)
+    await saved(database, "gen_two")
+
+    assert (await library.read(database, store, asset_id[:12], "ann")).asset_id == asset_id
+    with pytest.raises(UnknownAsset, match="several"):
+        await library.read(database, store, "ast_", "ann")
+
+
+async def test_assets_are_found_by_the_words_of_their_prompt(
+    database: Pool, store: MediaStore
+) -> None:
+    asset_id = await saved(database)
+
+    async def found(words: str) -> list[str]:
+        assets = await library.find(database, store, user_id="ann", words=words)
+        return [asset.asset_id for asset in assets]
+
+    assert await found("CALM sea") == [asset_id]
+    assert await found("stormy sea") == []
+    assert await found("sea' OR '1'='1") == []
+
+
+async def test_assets_are_filtered_by_source_and_operation(
+    database: Pool, store: MediaStore
+) -> None:
+    await saved(database)
+
+    async def count(source: str | None = None, operation: str | None = None) -> int:
+        found = await library.find(
+            database, store, user_id="ann", source=source, operation=operation
+        )
+        return len(found)
+
+    assert await count(source="api", operation="image-to-video") == 1
+    assert await count(source="podcast_maker") == 0
+    assert await count(operation="talking-avatar") == 0
+
+
+async def test_the_newest_assets_come_first_and_no_more_than_asked(
+    database: Pool, store: MediaStore
+) -> None:
+    for generation_id in ("gen_b", "gen_a", "gen_c"):
+        await saved(database, generation_id)
+
+    assets = await library.find(database, store, user_id="ann", limit=2)
+
+    assert [asset.generation_id for asset in assets] == ["gen_c", "gen_a"]
+
+
+async def test_deleting_an_asset_hides_it_and_removes_its_files(
+    database: Pool, store: MediaStore
+) -> None:
+    video = a_video()
+    keys = [video.key, str(video.poster_key), *video.extra_keys]
+    for key in keys:
+        await store.put_bytes(b"content", key, mime_type="video/mp4")
+    asset_id = await saved(database, video=video)
+
+    await library.delete(database, store, asset_id, "ann")
+
+    assert [await store.head(key) for key in keys] == [None] * 3
+    assert await library.find(database, store, user_id="ann") == []
+    with pytest.raises(UnknownAsset):
+        await library.read(database, store, asset_id, "ann")
+    with pytest.raises(UnknownAsset):
+        await library.delete(database, store, asset_id, "ann")
+
+
+async def test_a_generation_without_terms_has_no_asset(database: Pool, tmp_path: Path) -> None:
+    with pytest.raises(generations.UnknownGeneration):
+        await save(database, "gen_none", a_video())
+
+    assert await database.fetchval("SELECT count(*) FROM assets") == 0

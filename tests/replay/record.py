@@ -1,0 +1,128 @@
+"""`python -m tests.replay.record`: record the histories that every later version must replay.
+
+Run it for a new scenario, or where a change of the workflow's commands is meant and no generation
+of an older version runs any more; the difference of the files then shows the change.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import JsonValue
+from temporalio.client import WorkflowFailureError
+
+from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, refused
+from tests.workflows.theatre import Theatre, facts, playing, reaches, skipping_time, until
+from workflows.contracts.activities import PredictionEnd, Reconciled, Verdict
+from workflows.contracts.failures import FailureKind
+from workflows.contracts.stages import Stage
+
+HISTORIES = Path(__file__).parent / "histories"
+
+AMBIGUOUS = refused(FailureKind.SUBMISSION_AMBIGUOUS, "The reply was lost.")
+ADOPTED = Reconciled(
+    verdict=Verdict.ADOPTED, prediction_id=PREDICTION, evidence="Found by its staged URL."
+)
+UNPROVEN = Reconciled(verdict=Verdict.UNPROVEN, evidence="The listing is not complete.")
+RUNNING = PredictionEnd(state="running")
+
+Sleep = Callable[[timedelta], Awaitable[None]]
+Scenario = Callable[[Theatre, Sleep, str], Awaitable[None]]
+
+
+async def happy(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A video without any trouble."""
+    handle = await theatre.start_as(generation_id, Script())
+    await handle.result()
+
+
+async def reconciled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A lost reply; the prediction is found at the third look."""
+    script = Script().on("provider.submit", AMBIGUOUS)
+    script.on("provider.reconcile", UNPROVEN, UNPROVEN, ADOPTED)
+    handle = await theatre.start_as(generation_id, script)
+    await handle.result()
+
+
+async def unresolved_then_adopted(theatre: Theatre, sleep: Sleep, generation_id: str) -> None:
+    """A lost reply that nothing proves, until a person names the prediction."""
+    script = Script().on("provider.submit", AMBIGUOUS)
+    script.on("provider.reconcile", UNPROVEN).on("provider.resolve", ADOPTED)
+    handle = await theatre.start_as(generation_id, script)
+    await until(lambda: script.count("provider.reconcile") == 1)
+    while (await facts(handle)).stage is not Stage.UNRESOLVED:
+        await sleep(timedelta(seconds=10))
+    decision = {"decision": "adopt", "prediction_id": PREDICTION}
+    await handle.execute_update("resolve_submission", decision)
+    await handle.result()
+
+
+async def cancelled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A cancel while the provider works."""
+    poll = Gate(RUNNING)
+    handle = await theatre.start_as(generation_id, Script().on("provider.poll", poll))
+    await poll.entered.wait()
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        return
+    raise AssertionError("a cancelled generation has no result")
+
+
+async def parked_resumed(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A key that is refused while polling; mended, resumed and polled again."""
+    key = refused(FailureKind.PROVIDER_REFUSED_KEY, "The provider refuses our key.")
+    script = Script().on("provider.poll", key, PredictionEnd(state="completed"))
+    handle = await theatre.start_as(generation_id, script)
+    await reaches(handle, Stage.TIMED_OUT)
+    await handle.signal("resume")
+    await handle.result()
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "happy": happy,
+    "reconciled": reconciled,
+    "unresolved_then_adopted": unresolved_then_adopted,
+    "cancelled": cancelled,
+    "parked_resumed": parked_resumed,
+}
+
+
+async def record(name: str) -> str:
+    """Play one scenario; returns its history as JSON."""
+    generation_id = f"gen_{name.replace('_', ''):z<26}"
+    async with (
+        skipping_time() as environment,
+        playing(environment.client, Stagehand()) as theatre,
+    ):
+        await SCENARIOS[name](theatre, environment.sleep, generation_id)
+        history = await environment.client.get_workflow_handle(generation_id).fetch_history()
+        return json.dumps(_without_this_machine(json.loads(history.to_json())), indent=1)
+
+
+def _without_this_machine(value: JsonValue) -> JsonValue:
+    """Stack traces and identities name folders, hosts and processes; replay reads neither."""
+    match value:
+        case dict():
+            return {
+                name: "" if name in {"stackTrace", "identity"} else _without_this_machine(part)
+                for name, part in value.items()
+            }
+        case list():
+            return [_without_this_machine(part) for part in value]
+        case _:
+            return value
+
+
+async def main() -> None:
+    """Record every scenario."""
+    HISTORIES.mkdir(exist_ok=True)
+    for name in SCENARIOS:
+        (HISTORIES / f"{name}.json").write_text(await record(name) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
