@@ -70,8 +70,7 @@ class GenerationHandle:
 
     async def facts(self) -> ProgressFacts:
         """What is known now, from PostgreSQL: it needs no worker."""
-        await self._client.reader.read(self.id, self._user_id)
-        return await self._client.reader.progress(self.id)
+        return await self._client.reader.progress(self.id, self._user_id)
 
     async def progress(self) -> Progress:
         """Stage, estimated percent, ETA and a message for people."""

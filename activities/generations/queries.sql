@@ -17,7 +17,7 @@ FOR UPDATE OF g;
 -- name: revive
 -- A refusal before reserving doesn't use the key up: the same id starts over, its events go on.
 UPDATE generations
-SET request_hash = $2, request = $3, source = $4, model = $5, stage = 'accepted', stage_at = now(),
+SET request_hash = $2, request = $3, operation = $4, source = $5, model = $6, stage = 'accepted', stage_at = now(),
     failure = NULL, completed_at = NULL, created_at = now()
 WHERE generation_id = $1;
 
@@ -59,16 +59,7 @@ UPDATE generations SET prediction_id = $2 WHERE generation_id = $1;
 
 -- name: read
 -- One generation with its asset and its money.
-SELECT g.*, r.quoted_usd_micros, s.base_url,
-       (SELECT sum(l.settled_usd_micros)::bigint FROM ledger l
-        WHERE l.generation_id = g.generation_id AND l.account = 'user' AND l.kind <> 'reserve') AS settled_usd_micros,
-       r.state AS reservation,
-       a.asset_id, a.key, a.poster_key, a.facts, a.warnings, a.deleted_at
-FROM generations g
-LEFT JOIN reservations r USING (generation_id)
-LEFT JOIN submissions s USING (generation_id)
-LEFT JOIN assets a USING (generation_id)
-WHERE g.generation_id = $1 AND ($2::text IS NULL OR g.user_id = $2);
+SELECT * FROM generations_read WHERE generation_id = $1 AND ($2::text IS NULL OR user_id = $2);
 
 -- name: ids_by_prefix
 -- Up to two ids, so that an ambiguous prefix shows.
@@ -78,7 +69,7 @@ ORDER BY generation_id LIMIT 2;
 
 -- name: list
 -- Newest first, each filter off where NULL.
-SELECT generation_id FROM generations
+SELECT * FROM generations_read
 WHERE ($1::text IS NULL OR user_id = $1)
   AND ($2::text[] IS NULL OR stage = ANY ($2))
   AND ($3::text IS NULL OR operation = $3)

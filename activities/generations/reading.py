@@ -85,7 +85,7 @@ class Reader:
             filters.since,
             filters.limit,
         )
-        return [await self.read(row["generation_id"]) for row in rows]
+        return [_generation(row, self._store) for row in rows]
 
     async def events(
         self, generation_id: str, after_seq: int = 0, user_id: str | None = None

@@ -80,7 +80,13 @@ async def claim(connection: Connection, generation_id: str, request: GenerationR
         stage = Stage(row["stage"])
         if stage in TERMINAL and not row["reserved"]:
             await connection.execute(
-                SQL["revive"], generation_id, digest, wish, request.source.value, request.model
+                SQL["revive"],
+                generation_id,
+                digest,
+                wish,
+                request.operation.value,
+                request.source.value,
+                request.model,
             )
             await _append(connection, generation_id, Stage.ACCEPTED, row["last_seq"] + 1)
             return Claim(generation_id, Stage.ACCEPTED, is_new=True)

@@ -4,7 +4,13 @@ import tempfile
 from pathlib import Path
 
 from activities.media.decoding import inspect, make_poster
-from activities.media.errors import DecodingFailed, FetchExpired, MediaError, MediaInvalid
+from activities.media.errors import (
+    DecodingFailed,
+    FetchError,
+    FetchExpired,
+    MediaError,
+    MediaInvalid,
+)
 from activities.media.fetching import fetch, output_policy
 from activities.media.keys import output_key, poster_key
 from activities.media.settings import MediaSettings
@@ -61,12 +67,19 @@ class Downloads:
         kept: list[tuple[str, VideoFacts]] = []
         poster: str | None = None
         refused: MediaError | None = None
+        lost = 0
         for number, url in enumerate(prediction.outputs[:OUTPUTS_MAX]):
             path = folder / f"output-{number}.mp4"
             try:
                 key, facts = await self._store_one(terms, url, path)
             except (MediaInvalid, DecodingFailed) as error:
                 refused = refused or error
+                continue
+            except FetchError:
+                if not kept:
+                    raise
+                # The asset is there; what can't be had beside it is no reason to wait.
+                lost += 1
                 continue
             poster = poster or await self._store_poster(terms, path)
             kept.append((key, facts))
@@ -81,7 +94,8 @@ class Downloads:
             poster_key=poster,
             extra_keys=tuple(extra_key for extra_key, _ in extra),
             nsfw=prediction.has_nsfw,
-            warnings=differences(terms.quote, facts, nsfw=prediction.has_nsfw),
+            warnings=differences(terms.quote, facts, nsfw=prediction.has_nsfw)
+            + (f"Further outputs that could not be fetched: {lost}.",) * bool(lost),
         )
 
     async def _store_one(self, terms: Terms, url: str, path: Path) -> tuple[str, VideoFacts]:
@@ -97,9 +111,13 @@ class Downloads:
         await self._store.put_file(path, key, mime_type=facts.mime_type)
         return key, facts
 
-    async def _store_poster(self, terms: Terms, video: Path) -> str:
+    async def _store_poster(self, terms: Terms, video: Path) -> str | None:
+        """The poster's key; None where none can be made, which is no reason to refuse the video."""
         path = video.with_suffix(".jpg")
-        facts = await make_poster(video, path, self._settings)
+        try:
+            facts = await make_poster(video, path, self._settings)
+        except (MediaInvalid, DecodingFailed):
+            return None
         digest = generation_digest(terms.generation_id)
         key = poster_key(terms.user_hash, digest, facts.sha256, ".jpg")
         await self._store.put_file(path, key, mime_type=facts.mime_type)

@@ -19,7 +19,6 @@ provider's own words. These, bounded and scrubbed, are in `provider_message` for
 chains the transport's exception, whose text can quote the reply.
 """
 
-# ruff: noqa: N818 -- the leaves are named by their situation, so that `except` reads as a sentence
 import re
 from datetime import datetime
 from email.utils import parsedate_to_datetime

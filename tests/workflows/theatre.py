@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
@@ -18,7 +19,7 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -191,6 +192,35 @@ async def failed(handle: Handle) -> Failure:
     told = Failure.model_validate(cause.details[0])
     assert (cause.type, cause.message) == (told.kind.value, told.message)
     return told
+
+
+async def cancelled(handle: Handle) -> None:
+    """The workflow ends as cancelled."""
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(WorkflowFailureError) as ended:
+            await handle.result()
+    assert isinstance(ended.value.cause, CancelledError), f"{ended.value.cause!r}"
+
+
+async def saw_the_cancel(handle: Handle) -> None:
+    """The workflow has seen the cancel, and what it does next is not because it came too late."""
+
+    async def seen() -> bool:
+        events = await history(handle)
+        ids = [event.event_id for event in events]
+        cancel = [
+            event.event_id
+            for event in events
+            if event.HasField("workflow_execution_cancel_requested_event_attributes")
+        ]
+        tasks = [
+            event.event_id
+            for event in events
+            if event.HasField("workflow_task_completed_event_attributes")
+        ]
+        return bool(ids and cancel and tasks) and tasks[-1] > cancel[-1]
+
+    await until(seen)
 
 
 async def history(handle: Handle) -> list[HistoryEvent]:

@@ -197,6 +197,16 @@ CREATE TABLE assets (
 CREATE INDEX assets_by_user ON assets (user_id, created_at DESC) WHERE deleted_at IS NULL;
 CREATE INDEX assets_by_words ON assets USING gin (words);
 
+-- A generation with its money and its asset, as readers see it.
+CREATE VIEW generations_read AS
+SELECT g.*, r.quoted_usd_micros, r.state AS reservation,
+       (SELECT sum(l.settled_usd_micros)::bigint FROM ledger l
+        WHERE l.generation_id = g.generation_id AND l.account = 'user' AND l.kind <> 'reserve') AS settled_usd_micros,
+       a.asset_id, a.key, a.poster_key, a.facts, a.warnings, a.deleted_at
+FROM generations g
+LEFT JOIN reservations r USING (generation_id)
+LEFT JOIN assets a USING (generation_id);
+
 -- Few values that every process must share, such as the key of the keyed hashes.
 CREATE TABLE deployment (
     name  text PRIMARY KEY,
@@ -215,7 +225,8 @@ GRANT stillmotion_starter TO CURRENT_USER;
 GRANT USAGE ON SCHEMA public TO stillmotion_starter;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO stillmotion_starter;
 GRANT INSERT ON generations, events, media TO stillmotion_starter;
-GRANT UPDATE (stage, stage_at, last_seq, request_hash, request, source, model, failure, completed_at, created_at)
+GRANT UPDATE (stage, stage_at, last_seq, request_hash, request, operation, source, model, failure, completed_at,
+              created_at)
     ON generations TO stillmotion_starter;
 GRANT UPDATE (used_at) ON media TO stillmotion_starter;
 GRANT UPDATE (title, description, tags, deleted_at) ON assets TO stillmotion_starter;

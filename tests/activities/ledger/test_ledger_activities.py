@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -121,7 +122,7 @@ async def test_what_is_refused_holds_nothing_and_does_not_use_the_id_up(
     ledger: LedgerActivities,
     media_id: str,
     bank: Bank,
-    asked: dict[str, object],
+    asked: dict[str, Any],
     kind: FailureKind,
     told: str,
 ) -> None:
