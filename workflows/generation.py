@@ -84,6 +84,7 @@ class Generation(OneInput):
         self.started_at = now
         self.prediction_id: str | None = None
         self.accepted_at: datetime | None = None
+        self.downloading_since: datetime | None = None
         self.money = "Nothing is reserved yet."
         self.cost_usd_micros: int | None = None
         self.told: Failure | None = None
@@ -104,6 +105,7 @@ class Generation(OneInput):
             started_at=self.started_at,
             expected_s=quote.expected_s if quote else None,
             generating_since=self.accepted_at,
+            downloading_since=self.downloading_since,
             prediction_id=self.prediction_id,
             quoted_usd_micros=quote.cost_usd_micros if quote else None,
             cost_usd_micros=self.cost_usd_micros,
@@ -188,6 +190,7 @@ class Generation(OneInput):
         """Copy and verify the output."""
         self.told = None
         self.enter(Stage.DOWNLOADING)
+        self.downloading_since = self.downloading_since or workflow.now()
         return await self.to_its_end(
             workflow.start_activity_method(
                 Media.download,

@@ -35,8 +35,17 @@ async def submit(generation: Generation) -> str:
     """
     generation.enter(Stage.SUBMITTING)
     prediction_id = None
+    doubts = 0
     while prediction_id is None:
+        if doubts > timeouts.DOUBTS_MAX:
+            told = failure(FailureKind.INTERNAL, "The submission could not be sent, again and again.")
+            raise Ended(told)
+        if doubts > 1:
+            # Absent once is a lost request; absent again may be a fault of ours that repeats.
+            pause = timeouts.widening(doubts, timeouts.SUBMIT_PAUSE_MIN, timeouts.SUBMIT_PAUSE_MAX)
+            await generation.rest(pause, "Submitting again after this.")
         prediction_id = await _send_until_in_doubt(generation) or await _reconcile(generation)
+        doubts += 1
     generation.prediction_id = prediction_id
     generation.accepted_at = workflow.now()
     generation.told = None

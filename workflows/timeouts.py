@@ -110,9 +110,13 @@ PAUSED_PAUSE_MAX = timedelta(minutes=10)
 
 RECONCILE_PAUSE_MIN = timedelta(seconds=2)
 RECONCILE_PAUSE_MAX = timedelta(hours=6)
-RECONCILES_BEFORE_PARKING = 6
-"""About two minutes with growing pauses, longer than listings usually lag; then a person may
-decide."""
+DOUBTS_MAX = 20
+"""Submissions in a row whose outcome was in doubt and proven absent: then something of ours is
+broken, and history would grow without end."""
+
+RECONCILES_BEFORE_PARKING = 4
+"""About half a minute with growing pauses; then lists say so and a person may decide. It goes on
+looking by itself all the same."""
 
 PARK_PAUSE_MIN = timedelta(minutes=1)
 PARK_PAUSE_MAX = timedelta(hours=6)
