@@ -22,8 +22,8 @@ bench: .venv/.ready  ## what a step costs, as a ratio against something, in one 
 	$(BIN)/python -m benchmarks
 
 fmt: .venv/.ready  ## format and mend what can be mended
+	$(BIN)/ruff check --fix --quiet $(ROOMS) || true
 	$(BIN)/ruff format $(ROOMS)
-	$(BIN)/ruff check --fix $(ROOMS)
 
 lock:  ## both lock files, from pyproject.toml; needs uv
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \

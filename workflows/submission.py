@@ -38,7 +38,9 @@ async def submit(generation: Generation) -> str:
     doubts = 0
     while prediction_id is None:
         if doubts > timeouts.DOUBTS_MAX:
-            told = failure(FailureKind.INTERNAL, "The submission could not be sent, again and again.")
+            told = failure(
+                FailureKind.INTERNAL, "The submission could not be sent, again and again."
+            )
             raise Ended(told)
         if doubts > 1:
             # Absent once is a lost request; absent again may be a fault of ours that repeats.

@@ -48,13 +48,14 @@ def sandbox(
     *,
     port: Annotated[Whole, Parameter(help="Where it listens on this machine; 0 takes a free one")],
     work_s: Annotated[float, Parameter(help="Seconds that a job takes at least")] = 2.0,
+    host: Annotated[str, Parameter(help="The address to listen on")] = "127.0.0.1",
     ctx: Ctx,
 ) -> NoReturn:
     """Run the sandbox provider alone: the provider's API, videos that cost nothing.
 
     For example: stillmotion sandbox --port 8788 --work-s 0.5
     """
-    options = [f"--port={port}", f"--work-s={work_s:g}"]
+    options = [f"--port={port}", f"--work-s={work_s:g}", f"--host={host}"]
     _become("workers.sandbox", *options, data_dir=str(ctx.data_dir / "sandbox"))
 
 

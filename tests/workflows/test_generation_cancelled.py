@@ -29,6 +29,7 @@ from workflows.contracts.activities import (
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.queues import STATUS
 from workflows.contracts.stages import Stage
+from workflows.timeouts import RECONCILES_BEFORE_PARKING
 
 TAKEN = Submitted(prediction_id=PREDICTION)
 COMPLETED = PredictionEnd(state="completed")
@@ -190,14 +191,14 @@ async def test_a_cancel_of_an_unresolved_one_looks_at_once_and_ends_it_when_prov
 ) -> None:
     script = Script().on("provider.submit", AMBIGUOUS)
     absent = Reconciled(verdict=Verdict.ABSENT, evidence="Nothing.")
-    script.on("provider.reconcile", *[UNPROVEN] * 6, absent)
+    script.on("provider.reconcile", *[UNPROVEN] * RECONCILES_BEFORE_PARKING, absent)
     handle = await in_no_time.start(script)
     await until(lambda: script.count("provider.reconcile") == 1)
     while (await facts(handle)).stage is not Stage.UNRESOLVED:
         await clock.sleep(timedelta(seconds=10))
 
     await handle.cancel()
-    await until(lambda: script.count("provider.reconcile") == 7)
+    await until(lambda: script.count("provider.reconcile") == RECONCILES_BEFORE_PARKING + 1)
     await cancelled(handle)
 
     assert script.closed() == RELEASED

@@ -32,6 +32,7 @@ from workflows.contracts.activities import (
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.queues import STATUS, TaskQueue
 from workflows.contracts.stages import Stage
+from workflows.timeouts import RECONCILES_BEFORE_PARKING
 
 OTHER = "fedcba9876543210fedcba9876543210"
 AMBIGUOUS = refused(FailureKind.SUBMISSION_AMBIGUOUS, "The reply was lost.")
@@ -230,7 +231,7 @@ async def test_what_was_found_meanwhile_counts_more_than_the_decision(
     in_no_time: Theatre, clock: WorkflowEnvironment, decision: str
 ) -> None:
     script = Script().on("provider.submit", AMBIGUOUS)
-    script.on("provider.reconcile", *[UNPROVEN] * 6, ADOPTED)
+    script.on("provider.reconcile", *[UNPROVEN] * RECONCILES_BEFORE_PARKING, ADOPTED)
     handle = await _parked(in_no_time, clock, script)
 
     answer = await _decide(handle, decision)
@@ -246,7 +247,7 @@ async def test_a_decision_while_a_sender_may_be_at_work_is_not_carried_out(
     in_no_time: Theatre, clock: WorkflowEnvironment
 ) -> None:
     script = Script().on("provider.submit", AMBIGUOUS)
-    script.on("provider.reconcile", *[UNPROVEN] * 6, IN_FLIGHT)
+    script.on("provider.reconcile", *[UNPROVEN] * RECONCILES_BEFORE_PARKING, IN_FLIGHT)
     handle = await _parked(in_no_time, clock, script)
 
     answer = await _decide(handle, "give_up")

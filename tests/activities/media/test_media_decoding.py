@@ -36,7 +36,7 @@ def pipe(tmp_path: Path) -> Path:
 
 async def the_child_reading(path: Path) -> int:
     """Waits until a decoding process has been started for the path; its process id."""
-    while not (found := decoders_of(path)):  # noqa: ASYNC110  # /proc gives no event.
+    while not (found := decoders_of(path)):  # /proc gives no event.
         await asyncio.sleep(0.01)
     return found[0]
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240  # A test may look at a small file while nothing else waits.
+# A test may look at a small file while nothing else waits.
 import asyncio
 import hashlib
 import os

@@ -45,7 +45,7 @@ async def sandbox(sandbox_url: str) -> AsyncIterator[WaveSpeed]:
 
 async def finished(sandbox: WaveSpeed, prediction_id: str) -> Prediction:
     async with asyncio.timeout(PATIENCE_S):
-        while not (found := await sandbox.prediction(prediction_id)).is_final:  # noqa: ASYNC110 -- a remote job has no event
+        while not (found := await sandbox.prediction(prediction_id)).is_final:
             await asyncio.sleep(0.05)
     return found
 

@@ -1,5 +1,4 @@
 """A data directory of its own for each test, and processes to be mistaken for others."""
-# ruff: noqa: ASYNC110 - polls what the kernel says of foreign processes, which nothing announces.
 
 import asyncio
 import os

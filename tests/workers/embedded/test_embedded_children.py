@@ -1,5 +1,4 @@
 """Child processes: their output, their end, and the guard that replaces the kernel's help."""
-# ruff: noqa: ASYNC110 - polls a log file, which nothing announces.
 
 import asyncio
 import os

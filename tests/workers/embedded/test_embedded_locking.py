@@ -1,5 +1,4 @@
 """One data directory, one stack."""
-# ruff: noqa: ASYNC240 - a test may wait for the local disk.
 
 import os
 import signal

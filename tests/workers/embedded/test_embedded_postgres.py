@@ -1,5 +1,4 @@
 """PostgreSQL as our child, in ordinary and in awkward folders."""
-# ruff: noqa: ASYNC240 - a test may wait for the local disk.
 
 import asyncio
 import os

@@ -37,7 +37,7 @@ def a_picture(width: int = 400, height: int = 400) -> bytes:
 async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 30) -> None:
     """Waits for something that only can be asked for again and again."""
     async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110 - the other side is a server
+        while not await condition():
             await asyncio.sleep(0.02)
 
 
