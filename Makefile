@@ -9,8 +9,9 @@ ROOMS := workflows activities workers starter tests benchmarks
 demo: .venv/.ready  ## two real videos from two real pictures, through the whole machinery
 	$(BIN)/stillmotion demo
 
+# Two processes: most tests wait for a server. A file stays whole, so that its stack is started once.
 test: .venv/.ready  ## the whole suite
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 check: .venv/.ready  ## format, lint, types, rooms
 	$(BIN)/ruff format --check $(ROOMS)

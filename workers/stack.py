@@ -12,6 +12,9 @@ SANDBOX_SETTLE_DELAY_S = 5
 EMBEDDED_HEARTBEAT_TIMEOUT_S = 15
 """Heartbeats cost nothing on one's own server, so a killed worker is replaced sooner."""
 
+EMBEDDED_DRAIN_S = 5
+"""Who stops a stack of his own waits for it; what is cut short goes on at the next start."""
+
 REAL_KEYS = ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 
 
@@ -28,6 +31,7 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
         environment |= {"WAVESPEED_API_KEY": SANDBOX_KEY, "WAVESPEED_BASE_URL": stack.provider}
         environment.setdefault("STILLMOTION_SETTLE_DELAY_S", str(SANDBOX_SETTLE_DELAY_S))
     environment.setdefault("STILLMOTION_HEARTBEAT_TIMEOUT_S", str(EMBEDDED_HEARTBEAT_TIMEOUT_S))
+    environment.setdefault("STILLMOTION_DRAIN_S", str(EMBEDDED_DRAIN_S))
     for name in ("TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_TLS"):
         environment.pop(name, None)
     return environment | {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.beating import HEARTBEAT_INTERVAL_S, heartbeats
 from activities.boundary import boundary
@@ -136,10 +136,20 @@ class ProviderActivities(contract.Provider):
         return end
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, with a heartbeat now and then: a heartbeat's reply brings the cancel."""
+        """Sleep, with a heartbeat now and then: a heartbeat's reply brings the cancel.
+
+        A worker that stops hands the wait over at once, instead of draining as long as it may.
+        """
         while seconds > 0:
             activity.heartbeat()
-            await asyncio.sleep(min(seconds, HEARTBEAT_INTERVAL_S))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, HEARTBEAT_INTERVAL_S)):
+                    await activity.wait_for_worker_shutdown()
+                    raise ApplicationError(
+                        "The worker stops; another one goes on waiting.",
+                        type="WorkerStops",
+                        category=ApplicationErrorCategory.BENIGN,
+                    )
             seconds -= HEARTBEAT_INTERVAL_S
 
     @activity.defn(name="provider.check")

@@ -162,6 +162,24 @@ async def test_a_poll_beats_and_stops_when_it_is_cancelled(
         await polling
 
 
+async def test_a_poll_is_handed_over_at_once_when_its_worker_stops(
+    activities: ProviderActivities, desk: Desk, sandbox: SandboxControl
+) -> None:
+    await sandbox.faults(job={"kind": "hang"})
+    watch = await accepted(desk)
+    environment = ActivityEnvironment()
+    beaten = asyncio.Event()
+    environment.on_heartbeat = lambda *_: beaten.set()
+
+    polling = asyncio.create_task(environment.run(activities.poll, watch))
+    await asyncio.wait_for(beaten.wait(), 20)
+    environment.worker_shutdown()
+
+    with pytest.raises(ApplicationError, match="another one goes on") as ended:
+        await asyncio.wait_for(polling, 5)
+    assert not ended.value.non_retryable
+
+
 async def test_a_poll_takes_a_parked_generation_up_again(
     activities: ProviderActivities, desk: Desk
 ) -> None:
