@@ -155,7 +155,7 @@ def _generation(row: Row, store: MediaStore) -> Generation:
         model=row["model"],
         provider=terms.provider if terms else None,
         prediction_id=row["prediction_id"],
-        prompt=row["prompt"],
+        prompt=row["prompt"] or row["request"].get("prompt"),
         prompt_by=row["prompt_by"],
         duration_s=facts.duration_s if facts else quote.duration_s if quote else None,
         resolution=quote.resolution if quote else None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from activities.database.pool import Connection, Row
@@ -48,51 +49,51 @@ async def claim(connection: Connection, generation_id: str, request: GenerationR
             f" allowed: 1 to {GENERATION_ID_CHARACTERS_MAX}.",
         )
     key = request.idempotency_key or f"id:{generation_id}"
-    digest = request_hash(request)
-    wish = request.model_dump(mode="json", exclude_none=True)
     async with connection.transaction():
         inserted = await connection.fetchval(
-            SQL["insert"],
-            generation_id,
-            request.user_id,
-            key,
-            digest,
-            wish,
-            request.operation.value,
-            request.source.value,
-            request.model,
+            SQL["insert"], generation_id, request.user_id, key, *_wish(request)
         )
         if inserted is not None:
             await _append(connection, generation_id, Stage.ACCEPTED, 1)
             return Claim(generation_id, Stage.ACCEPTED, is_new=True)
         known = await connection.fetch(SQL["known"], generation_id, request.user_id, key)
-        owned = [
-            row
-            for row in known
-            if (row["user_id"], row["idempotency_key"]) == (request.user_id, key)
-        ]
-        if len(known) != 1 or not owned:
-            raise _reused(next(row for row in known if row not in owned), request)
-        (row,) = owned
-        if row["generation_id"] != generation_id and row["request_hash"] != digest:
-            raise _reused(row, request)
-        generation_id = row["generation_id"]
-        stage = Stage(row["stage"])
-        if stage in TERMINAL and not row["reserved"]:
-            await connection.execute(
-                SQL["revive"],
-                generation_id,
-                digest,
-                wish,
-                request.operation.value,
-                request.source.value,
-                request.model,
-            )
-            await _append(connection, generation_id, Stage.ACCEPTED, row["last_seq"] + 1)
-            return Claim(generation_id, Stage.ACCEPTED, is_new=True)
-        if row["request_hash"] != digest:
-            raise _reused(row, request)
-        return Claim(generation_id, stage, is_new=False)
+        return await _claim_known(connection, known, request, key, generation_id)
+
+
+def _wish(request: GenerationRequest) -> tuple[object, ...]:
+    """The columns of what was asked for, in the order of `insert` and `revive`."""
+    return (
+        request_hash(request),
+        request.model_dump(mode="json", exclude_none=True),
+        request.operation.value,
+        request.source.value,
+        request.model,
+    )
+
+
+async def _claim_known(
+    connection: Connection,
+    known: Sequence[Row],
+    request: GenerationRequest,
+    key: str,
+    generation_id: str,
+) -> Claim:
+    """What a claim finds where its id, its key or both are known already."""
+    owner = (request.user_id, key)
+    strangers = [row for row in known if (row["user_id"], row["idempotency_key"]) != owner]
+    if strangers:
+        raise _reused(strangers[0], request)
+    (row,) = known
+    first, stage = row["generation_id"], Stage(row["stage"])
+    same = row["request_hash"] == request_hash(request)
+    refused_before = stage in TERMINAL and not row["reserved"]
+    if not same and (first != generation_id or not refused_before):
+        raise _reused(row, request)
+    if refused_before:
+        await connection.execute(SQL["revive"], first, *_wish(request))
+        await _append(connection, first, Stage.ACCEPTED, row["last_seq"] + 1)
+        return Claim(first, Stage.ACCEPTED, is_new=True)
+    return Claim(first, stage, is_new=False)
 
 
 def _reused(row: Row, request: GenerationRequest) -> RequestRefused:

@@ -39,7 +39,9 @@ def test_every_scenario_is_recorded_and_every_record_is_a_scenario() -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_recorded_history_replays(name: str) -> None:
-    await _replayer().replay_workflow(_history(HISTORIES / f"{name}.json"))
+    replayed = await _replayer().replay_workflow(_history(HISTORIES / f"{name}.json"))
+
+    assert replayed.replay_failure is None
 
 
 async def test_a_reordered_step_is_caught_by_replay() -> None:
@@ -50,4 +52,8 @@ async def test_a_reordered_step_is_caught_by_replay() -> None:
 
 
 async def test_the_workflows_run_under_the_strictest_sandbox() -> None:
-    await _replayer(runner=STRICT).replay_workflow(_history(HISTORIES / "happy.json"))
+    strictly = _replayer(runner=STRICT)
+
+    replayed = await strictly.replay_workflow(_history(HISTORIES / "happy.json"))
+
+    assert replayed.replay_failure is None

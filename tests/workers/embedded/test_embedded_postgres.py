@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -23,6 +25,10 @@ from workers.embedded.processes import having_open, is_alive
 from workers.embedded.sockets import fits
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+IN_REACH_OF_NOBODY = pytest.mark.skipif(
+    not all(folder.stat().st_mode & stat.S_IXOTH for folder in Path(sys.prefix).parents),
+    reason="the environment lies below a private folder, which `nobody` can't enter",
+)
 
 
 async def query(server: EmbeddedPostgres, sql: str) -> str:
@@ -151,6 +157,7 @@ async def test_the_end_of_the_server_can_be_awaited(used_data_path: Path) -> Non
 
 
 @AS_ROOT
+@IN_REACH_OF_NOBODY
 async def test_without_user_namespaces_the_server_runs_as_nobody(data_path: Path) -> None:
     namespace, nobody = candidates()
     refused = Identity(Disguise.NAMESPACE, uid=-1, gid=-1)
