@@ -1,6 +1,7 @@
 """A whole stack as real processes, with workers that a test starts, kills and freezes itself."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from workflows.contracts.stages import Stage
 REPOSITORY = Path(__file__).parents[2]
 COFFEE = REPOSITORY / "examples" / "coffee.jpg"
 READY_S = 90.0
+_PR_SET_PDEATHSIG = 1
 # Short, so that a killed worker's wait is taken over within a test's patience.
 HASTY = {"STILLMOTION_HEARTBEAT_TIMEOUT_S": "5", "STILLMOTION_SETTLE_DELAY_S": "1"}
 
@@ -44,9 +46,14 @@ class Process(NamedTuple):
 
 @asynccontextmanager
 async def running(*argv: str, env: dict[str, str]) -> AsyncGenerator[Process]:
-    """A child process with its output in ours, killed at the end of the block."""
+    """A child process with its output in ours, killed at the end of the block, or with us."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *argv, env=env, stdout=asyncio.subprocess.PIPE, stderr=None
+        sys.executable,
+        *argv,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=None,
+        preexec_fn=_end_with_parent,
     )
     try:
         yield Process(process)
@@ -56,6 +63,11 @@ async def running(*argv: str, env: dict[str, str]) -> AsyncGenerator[Process]:
             await process.wait()
         transport: Any = getattr(process, "_transport")  # noqa: B009
         transport.close()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the test run ends, also by a kill (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Stack:
