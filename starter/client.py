@@ -29,7 +29,7 @@ from activities.database.pool import STARTER_ROLE, DatabaseUnreachable, Pool, co
 from activities.generations import repository as generations
 from activities.generations.reading import Event, Filters, Reader
 from activities.ledger.catalogues import load_catalogue
-from activities.ledger.pricing import checks, price
+from activities.ledger.pricing import checks, price, quote_by_role
 from activities.ledger.repository import SQL as LEDGER
 from activities.ledger.repository import plan_of
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
@@ -49,13 +49,11 @@ from workflows.contracts import queues
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.ids import generation_id_for
 from workflows.contracts.media import AudioFacts, ImageFacts
-from workflows.contracts.quoting import Quote, check_max_cost, choose, quote, resolve
+from workflows.contracts.quoting import Quote, check_max_cost, choose, resolve
 from workflows.contracts.requests import ImageToVideoRequest, Operation, Source
 from workflows.contracts.results import Generation
 from workflows.contracts.stages import TERMINAL, Stage, Status
-
-_SUMMARY_BYTES_MAX = 200
-"""Temporal's limit for a static summary."""
+from workflows.contracts.texts import summary_of
 
 WORKFLOW_TYPES = {Operation.IMAGE_TO_VIDEO: "ImageToVideo"}
 
@@ -191,7 +189,7 @@ class VideoClient:
         self, generation_id: str, request: ImageToVideoRequest, user_hash: str, weight: float
     ) -> None:
         model = choose(self.catalogue, request).title
-        summary = f"{model}: {' '.join(request.prompt.split())}"
+        summary = f"{model}: {request.prompt}"
         attributes = TypedSearchAttributes(
             [
                 SearchAttributePair(queues.USER, user_hash),
@@ -209,7 +207,7 @@ class VideoClient:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 # A refused or lost run may start over under its id; the ledger never pays twice.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                static_summary=_shortened(summary),
+                static_summary=summary_of(summary),
                 search_attributes=attributes,
                 priority=Priority(fairness_key=user_hash, fairness_weight=weight),
             )
@@ -256,16 +254,11 @@ class VideoClient:
         draft = _draft(prompt, user_id=user_id, audio=audio, **parameters)
         entry = choose(self.catalogue, draft)
         values = resolve(entry, draft)
-        facts = {
+        facts: dict[Role, ImageFacts | AudioFacts] = {
             role: await measure(self.inputs, self.place.media, user_id, source, role)
             for role, source in _given(image, audio).items()
         }
-        sound = facts.get("audio")
-        assert isinstance(facts["image"], ImageFacts), "inputs are measured by role"
-        assert sound is None or isinstance(sound, AudioFacts), "inputs are measured by role"
-        return await self._judged(
-            draft, quote(self.catalogue, entry, values, facts["image"], sound)
-        )
+        return await self._judged(draft, quote_by_role(self.catalogue, entry, values, facts))
 
     async def _judged(self, request: ImageToVideoRequest, quoted: Quote) -> Estimate:
         """Whether the quote would be granted now: by the caller's own limit, the plan, the caps."""
@@ -384,10 +377,3 @@ def _request(**fields: Any) -> ImageToVideoRequest:  # noqa: ANN401 - not checke
         value = repr(first["input"])
         told = f"{field}: {value if len(value) <= 100 else value[:97] + '...'}: {first['msg']}."  # noqa: PLR2004
         raise RequestRefused(FailureKind.INVALID_REQUEST, told) from error
-
-
-def _shortened(text: str) -> str:
-    raw = text.encode()
-    if len(raw) <= _SUMMARY_BYTES_MAX:
-        return text
-    return raw[: _SUMMARY_BYTES_MAX - 4].decode(errors="ignore") + "…"

@@ -40,7 +40,7 @@ from workflows.contracts.requests import ImageToVideoRequest
 from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
-from workflows.contracts.texts import dollars, storable
+from workflows.contracts.texts import dollars, storable, summary_of
 from workflows.intake import OneInput, raised
 
 T = TypeVar("T")
@@ -316,7 +316,7 @@ class Generation(OneInput):
             await workflow.wait_condition(
                 lambda: self.woken or self.decision is not None,
                 timeout=pause,
-                timeout_summary=timeouts.summary(why),
+                timeout_summary=summary_of(why),
             )
         except TimeoutError:
             return False

@@ -126,20 +126,6 @@ RETENTION = timedelta(days=7)
 """How long the provider keeps predictions and outputs (docs: what-are-predictions)."""
 
 
-SUMMARY_BYTES_MAX = 200
-"""What Temporal documents for a summary, which shows an activity's words on one line."""
-
-
-def summary(text: str) -> str:
-    """`text` as the summary of a step in the Web UI: one line, cut to the documented length."""
-    line = " ".join(text.split())
-    if len(line.encode()) <= SUMMARY_BYTES_MAX:
-        return line
-    ellipsis = "…"
-    room = SUMMARY_BYTES_MAX - len(ellipsis.encode())
-    return line.encode()[:room].decode(errors="ignore") + ellipsis
-
-
 def widening(step: int, first: timedelta, last: timedelta) -> timedelta:
     """The pause before look number `step` (from 0): doubling, up to `last`."""
     return min(last, first * 2 ** min(step, 30))

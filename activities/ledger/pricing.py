@@ -3,6 +3,7 @@
 Inputs are resolved first, so the price is of the real media, not of what the caller says of it.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from activities.media.inputs import Check, Input, Inputs, Role
@@ -44,11 +45,25 @@ async def price(catalogue: Catalogue, inputs: Inputs, request: ImageToVideoReque
         for role, reference in references.items()
         if reference is not None
     }
-    image = found["image"].facts
-    audio = found["audio"].facts if "audio" in found else None
-    assert isinstance(image, ImageFacts), "inputs are checked by role"
-    assert audio is None or isinstance(audio, AudioFacts), "inputs are checked by role"
-    return Priced(entry, parameters, found, quote(catalogue, entry, parameters, image, audio))
+    facts: dict[Role, ImageFacts | AudioFacts] = {role: one.facts for role, one in found.items()}
+    return Priced(entry, parameters, found, quote_by_role(catalogue, entry, parameters, facts))
+
+
+def quote_by_role(
+    catalogue: Catalogue,
+    entry: ModelEntry,
+    parameters: Parameters,
+    facts: Mapping[Role, ImageFacts | AudioFacts],
+) -> Quote:
+    """The quote for inputs that were measured, stored or not.
+
+    Raises:
+        RequestRefused: an input does not fit the model.
+    """
+    image, audio = facts["image"], facts.get("audio")
+    assert isinstance(image, ImageFacts), "inputs are measured by role"
+    assert audio is None or isinstance(audio, AudioFacts), "inputs are measured by role"
+    return quote(catalogue, entry, parameters, image, audio)
 
 
 def checks(entry: ModelEntry, role: Role) -> Check:

@@ -14,7 +14,7 @@ from workflows.contracts.failures import FailureKind
 from workflows.contracts.queues import MODEL as MODEL_ATTRIBUTE
 from workflows.contracts.queues import OPERATION, SOURCE, STATUS, USER
 from workflows.contracts.stages import Stage
-from workflows.timeouts import summary
+from workflows.contracts.texts import summary_of
 
 STEPS = [
     "ledger.reserve",
@@ -218,9 +218,9 @@ async def test_an_id_that_the_database_refuses_is_refused_before_any_step(
 
 
 def test_a_summary_is_one_line_of_a_bounded_length() -> None:
-    assert summary("It  failed.\nAgain.") == "It failed. Again."
-    assert summary("é" * 200) == "é" * 98 + "…"
-    assert len(summary("é" * 200).encode()) <= 200
+    assert summary_of("It  failed.\nAgain.") == "It failed. Again."
+    assert summary_of("é" * 200) == "é" * 98 + "…"
+    assert len(summary_of("é" * 200).encode()) <= 200
 
 
 def _schedules(event: HistoryEvent) -> bool:

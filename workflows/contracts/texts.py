@@ -41,3 +41,17 @@ def dollars(usd_micros: int) -> str:
     whole, fraction = divmod(abs(usd_micros), 1_000_000)
     digits = f"{fraction:06d}".rstrip("0").ljust(2, "0")
     return f"{sign}${whole}.{digits}"
+
+
+SUMMARY_BYTES_MAX = 200
+"""What Temporal documents for a summary, which shows an activity's words on one line."""
+
+
+def summary_of(text: str) -> str:
+    """`text` as a summary in the Web UI: one line, cut to the documented length."""
+    line = " ".join(text.split())
+    if len(line.encode()) <= SUMMARY_BYTES_MAX:
+        return line
+    ellipsis = "…"
+    room = SUMMARY_BYTES_MAX - len(ellipsis.encode())
+    return line.encode()[:room].decode(errors="ignore") + ellipsis
