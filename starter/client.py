@@ -7,35 +7,25 @@
 Validation, quotes and reads are the code that the workers use; the database role can't touch money.
 """
 
-import uuid
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
 from temporalio.client import Client
-from temporalio.common import (
-    Priority,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from activities.database.pool import STARTER_ROLE, DatabaseUnreachable, Pool, connect
-from activities.generations import repository as generations
 from activities.generations.reading import Event, Filters, Reader
 from activities.ledger.catalogues import load_catalogue
-from activities.ledger.pricing import checks, price, quote_by_role
+from activities.ledger.pricing import price
 from activities.ledger.repository import SQL as LEDGER
-from activities.ledger.repository import plan_of
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
 from activities.library import repository as library
-from activities.media.inputs import Inputs, Role
+from activities.media.inputs import Inputs
+from activities.provider.identity import provider_name
+from starter.asking import Asking, StorySource, operation_named
 from starter.handles import GenerationHandle
+from starter.launching import Launcher
 from starter.places import (
     DATA_DIR,
     NotReachable,
@@ -44,18 +34,13 @@ from starter.places import (
     find_place,
     store_of,
 )
-from starter.sources import MediaSource, measure, to_reference, upload
-from workflows.contracts import queues
-from workflows.contracts.failures import FailureKind, RequestRefused, failure
-from workflows.contracts.ids import generation_id_for
-from workflows.contracts.media import AudioFacts, ImageFacts
-from workflows.contracts.quoting import Quote, check_max_cost, choose, resolve
-from workflows.contracts.requests import ImageToVideoRequest, Operation, Source
+from starter.sources import MediaSource, upload
+from workflows.contracts.failures import RequestRefused
+from workflows.contracts.media import Role
+from workflows.contracts.quoting import Quote, check_max_cost
+from workflows.contracts.requests import GenerationRequest, Operation, Source
 from workflows.contracts.results import Generation
-from workflows.contracts.stages import TERMINAL, Stage, Status
-from workflows.contracts.texts import summary_of
-
-WORKFLOW_TYPES = {Operation.IMAGE_TO_VIDEO: "ImageToVideo"}
+from workflows.contracts.stages import Status
 
 
 class VideoClient:
@@ -67,6 +52,8 @@ class VideoClient:
         self.reader = Reader(pool, self.store)
         self.inputs = Inputs(pool, self.store, place.media)
         self.catalogue = load_catalogue(place.ledger.catalogue)
+        self.asking = Asking(self.inputs, self.catalogue, place.provider_url)
+        self.launcher = Launcher(temporal, pool, self.catalogue, place.ledger)
         self.place = place
         self._pool = pool
         self._stack = stack
@@ -121,146 +108,124 @@ class VideoClient:
         Raises:
             RequestRefused: what can't be done as written; nothing was reserved or submitted.
         """
-        request = await self.image_to_video_request(
-            image, prompt, user_id=user_id, audio=audio, **parameters
-        )
-        return await self.start(request)
+        given = {"image": image, "prompt": prompt, "user_id": user_id, "audio": audio}
+        return await self._start(Operation.IMAGE_TO_VIDEO, given | parameters)
 
-    async def image_to_video_request(
+    async def animate_scene(
         self,
         image: MediaSource,
-        prompt: str,
+        scene: StorySource,
+        story_context: StorySource | None = None,
         *,
         user_id: str,
-        audio: MediaSource | None = None,
         **parameters: Any,  # noqa: ANN401 - the fields of the request
-    ) -> ImageToVideoRequest:
-        """The validated request, its files uploaded; nothing is started."""
-        draft = _draft(prompt, user_id=user_id, audio=audio, **parameters)
-        # Parameters first: a wrong one should not cost an upload.
-        entry = choose(self.catalogue, draft)
-        resolve(entry, draft)
-        references = {
-            role: await to_reference(self.inputs, user_id, source, role, checks(entry, role))
-            for role, source in _given(image, audio).items()
-        }
-        return draft.model_copy(update={"audio": None, **references})
+    ) -> GenerationHandle:
+        """Start a scene animation; an LLM writes its prompt from scene and story.
+
+        Args:
+            image: the scene's picture, in any form of `image_to_video`.
+            scene: its fields (`contracts.stories.Scene`), a JSON file or a media id.
+            story_context: the story's fields (`StoryContext`), a JSON file or a media id.
+            user_id: whose quota it takes.
+            **parameters: the other fields of `SceneAnimationRequest`, None = the model's default.
+
+        Raises:
+            RequestRefused: what can't be done as written; nothing was reserved or submitted.
+        """
+        given = {"image": image, "scene": scene, "story_context": story_context}
+        return await self._start(
+            Operation.SCENE_ANIMATION, {**given, "user_id": user_id, **parameters}
+        )
+
+    async def talking_avatar(
+        self,
+        image: MediaSource,
+        audio: MediaSource,
+        *,
+        user_id: str,
+        **parameters: Any,  # noqa: ANN401 - the fields of the request
+    ) -> GenerationHandle:
+        """Start a talking avatar: the picture speaks the sound, for as long as that lasts.
+
+        Args:
+            image: the face, in any form of `image_to_video`.
+            audio: the voice, in the same forms.
+            user_id: whose quota it takes.
+            **parameters: the other fields of `TalkingAvatarRequest` (`mask_image` in any form of
+                `image`, `scene` and `story_context` as in `animate_scene`).
+
+        Raises:
+            RequestRefused: what can't be done as written; nothing was reserved or submitted.
+        """
+        given = {"image": image, "audio": audio, "user_id": user_id}
+        return await self._start(Operation.TALKING_AVATAR, given | parameters)
 
     async def ai_video_generate(
         self,
         operation_type: str,
         image: MediaSource,
-        prompt: str,
+        prompt: str | None = None,
+        *,
+        user_id: str,
         **parameters: Any,  # noqa: ANN401 - the fields of the request
     ) -> GenerationHandle:
-        """The one entry for every operation; `image-to-video` for now.
+        """The one entry for every operation, by its name; the fields are those of its request.
 
         Raises:
             RequestRefused: another operation, by name; or as the operation itself.
         """
-        if operation_type != Operation.IMAGE_TO_VIDEO:
-            raise RequestRefused(
-                FailureKind.INVALID_REQUEST,
-                f"operation_type: {operation_type!r}; allowed: {Operation.IMAGE_TO_VIDEO.value}.",
-            )
-        return await self.image_to_video(image, prompt, **parameters)
+        given = {"image": image, "prompt": prompt, "user_id": user_id}
+        return await self._start(operation_named(operation_type), given | parameters)
 
-    async def start(self, request: ImageToVideoRequest) -> GenerationHandle:
+    async def request(
+        self,
+        operation: Operation,
+        **fields: Any,  # noqa: ANN401 - the fields of the request
+    ) -> GenerationRequest:
+        """The validated request, its files uploaded; nothing is started.
+
+        Raises:
+            RequestRefused: what can't be done as written; nothing of it was stored.
+        """
+        return await self.asking.request(operation, fields)
+
+    async def start(self, request: GenerationRequest) -> GenerationHandle:
         """Start a request that is complete, once: the same key gives the same generation.
 
         Raises:
             RequestRefused: the key names another request.
             NotReachable: Temporal could not be asked; nothing was reserved.
         """
-        key = request.idempotency_key or uuid.uuid4().hex
-        request = request.model_copy(update={"idempotency_key": key})
-        generation_id = generation_id_for(request.user_id, key)
-        async with self._pool.acquire() as connection:
-            # Who has no plan is refused before anything is recorded.
-            plan = await plan_of(connection, request.user_id, self.place.ledger)
-            user_hash = await generations.user_hash(connection, request.user_id)
-            claimed = await generations.claim(connection, generation_id, request)
-        first = claimed.generation_id
-        if claimed.stage not in TERMINAL:
-            await self._start_workflow(first, request, user_hash, plan.fairness_weight)
-        return GenerationHandle(self, first, request.user_id)
+        return GenerationHandle(self, await self.launcher.start(request), request.user_id)
 
-    async def _start_workflow(
-        self, generation_id: str, request: ImageToVideoRequest, user_hash: str, weight: float
-    ) -> None:
-        model = choose(self.catalogue, request).title
-        summary = f"{model}: {request.prompt}"
-        attributes = TypedSearchAttributes(
-            [
-                SearchAttributePair(queues.USER, user_hash),
-                SearchAttributePair(queues.OPERATION, request.operation.value),
-                SearchAttributePair(queues.SOURCE, request.source.value),
-                SearchAttributePair(queues.STATUS, Status.RUNNING.value),
-            ]
-        )
-        try:
-            await self.temporal.start_workflow(
-                WORKFLOW_TYPES[request.operation],
-                request.model_dump(mode="json", exclude_none=True),
-                id=generation_id,
-                task_queue=queues.TaskQueue.GENERATIONS.value,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                # A refused or lost run may start over under its id; the ledger never pays twice.
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                static_summary=summary_of(summary),
-                search_attributes=attributes,
-                priority=Priority(fairness_key=user_hash, fairness_weight=weight),
-            )
-        except WorkflowAlreadyStartedError:
-            # It completed between the claim and the start: the claim's generation is the answer.
-            return
-        except RPCError as error:
-            await self._start_failed(generation_id)
-            raise NotReachable(f"Temporal did not take the start ({error.status.name}).") from error
-
-    async def _start_failed(self, generation_id: str) -> None:
-        """No list should show a start that nobody took; a workflow that did begin revives it."""
-        told = failure(FailureKind.INTERNAL, "Temporal did not take the start.")
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(generations.SQL["lock"], generation_id)
-            if row is not None and Stage(row["stage"]) is Stage.ACCEPTED:
-                await generations.record(connection, generation_id, Stage.FAILED, failure=told)
+    async def _start(self, operation: Operation, fields: dict[str, Any]) -> GenerationHandle:
+        return await self.start(await self.asking.request(operation, fields))
 
     # Before spending
 
-    async def estimate(self, request: ImageToVideoRequest) -> Estimate:
+    async def estimate(self, request: GenerationRequest) -> Estimate:
         """The quote, and whether it would be granted now, by the code that reserves. Holds nothing.
 
         Raises:
             RequestRefused: the model doesn't take the request, or the user is on no plan.
         """
-        priced = await price(self.catalogue, self.inputs, request)
+        name = provider_name(self.place.provider_url)
+        priced = await price(self.catalogue, self.inputs, request, name)
         return await self._judged(request, priced.quote)
 
-    async def image_to_video_estimate(
+    async def estimate_for(
         self,
-        image: MediaSource,
-        prompt: str,
-        *,
-        user_id: str,
-        audio: MediaSource | None = None,
-        **parameters: Any,  # noqa: ANN401 - the fields of the request
+        operation: Operation,
+        **fields: Any,  # noqa: ANN401 - the fields of the request
     ) -> Estimate:
-        """`estimate` of what `image_to_video` takes: files are measured, not stored.
+        """`estimate` of what `request` takes: files are measured, not stored.
 
         Raises:
             RequestRefused: the model doesn't take the request, or the user is on no plan.
         """
-        draft = _draft(prompt, user_id=user_id, audio=audio, **parameters)
-        entry = choose(self.catalogue, draft)
-        values = resolve(entry, draft)
-        facts: dict[Role, ImageFacts | AudioFacts] = {
-            role: await measure(self.inputs, self.place.media, user_id, source, role)
-            for role, source in _given(image, audio).items()
-        }
-        return await self._judged(draft, quote_by_role(self.catalogue, entry, values, facts))
+        return await self._judged(*await self.asking.measured(operation, fields))
 
-    async def _judged(self, request: ImageToVideoRequest, quoted: Quote) -> Estimate:
+    async def _judged(self, request: GenerationRequest, quoted: Quote) -> Estimate:
         """Whether the quote would be granted now: by the caller's own limit, the plan, the caps."""
         async with self._pool.acquire() as connection:
             judged = await estimate_of(connection, request.user_id, quoted, self.place.ledger)
@@ -270,9 +235,11 @@ class VideoClient:
             return judged.model_copy(update={"allowed": False, "refusal": error.failure})
         return judged
 
-    async def upload(self, source: str | Path | bytes, *, user_id: str, audio: bool = False) -> str:
-        """Check and store a file for `user_id`; returns its media id."""
-        return await upload(self.inputs, user_id, source, "audio" if audio else "image")
+    async def upload(
+        self, source: str | Path | bytes, *, user_id: str, role: Role = "image"
+    ) -> str:
+        """Check and store a file for `user_id`, as what it will be used; returns its media id."""
+        return await upload(self.inputs, user_id, source, role)
 
     # Reading
 
@@ -344,36 +311,3 @@ class VideoClient:
         """Limit, reserved, settled and remaining of the user's present period."""
         async with self._pool.acquire() as connection:
             return await usage_of(connection, user_id, self.place.ledger)
-
-
-def _given(image: MediaSource, audio: MediaSource | None) -> dict[Role, MediaSource]:
-    return {"image": image} if audio is None else {"image": image, "audio": audio}
-
-
-def _draft(
-    prompt: str,
-    *,
-    user_id: str,
-    audio: MediaSource | None,
-    **parameters: Any,  # noqa: ANN401 - the fields of the request
-) -> ImageToVideoRequest:
-    """The request before its files are looked at, so that a wrong parameter costs no upload."""
-    unknown = {"url": "https://not.checked.yet"}
-    return _request(
-        image=unknown,
-        prompt=prompt,
-        user_id=user_id,
-        audio=unknown if audio is not None else None,
-        **parameters,
-    )
-
-
-def _request(**fields: Any) -> ImageToVideoRequest:  # noqa: ANN401 - not checked yet
-    try:
-        return ImageToVideoRequest.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        value = repr(first["input"])
-        told = f"{field}: {value if len(value) <= 100 else value[:97] + '...'}: {first['msg']}."  # noqa: PLR2004
-        raise RequestRefused(FailureKind.INVALID_REQUEST, told) from error

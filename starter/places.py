@@ -14,6 +14,7 @@ from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
+from activities.provider.settings import DEFAULT_BASE_URL, ProviderSettings
 from workflows.contracts.stack import StackAddress, read_stack
 
 DATA_DIR = Path(".stillmotion")
@@ -37,6 +38,8 @@ class Place(NamedTuple):
     """None = by `TEMPORAL_*` and `temporal.toml`."""
     stack: StackAddress | None
     """The `dev` that was found; None where the environment says everything."""
+    provider_url: str = DEFAULT_BASE_URL
+    """Whose recent runs say how long a model takes."""
     remedy: str = "Check STILLMOTION_DATABASE_URL and TEMPORAL_ADDRESS."
     """What a person can do when it does not answer."""
 
@@ -55,6 +58,7 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
             LedgerSettings(),
             None,
             None,
+            ProviderSettings().base_url,
         )
     stack = read_stack(data_dir)
     if stack is None:
@@ -68,6 +72,7 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
         LedgerSettings(),
         stack.temporal,
         stack,
+        stack.provider,
         f"The stack of {data_dir} has gone; start it again with `{_dev(data_dir)}`.",
     )
 

@@ -14,12 +14,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from activities.media.decoding import inspect
-from activities.media.errors import MediaInvalid
-from activities.media.inputs import Check, Inputs, Role, accept_all
-from activities.media.settings import MediaSettings
+from activities.media.inputs import Check, Inputs, accept_all
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.media import AudioFacts, ImageFacts, MediaById, MediaByUrl, MediaReference
+from workflows.contracts.media import InputFacts, MediaById, MediaByUrl, MediaReference, Role
 
 MediaSource = str | Path | bytes | MediaById | MediaByUrl
 
@@ -44,9 +41,7 @@ async def to_reference(
     return MediaById(media_id=await upload(inputs, user_id, source, role, check))
 
 
-async def measure(
-    inputs: Inputs, settings: MediaSettings, user_id: str, source: MediaSource, role: Role
-) -> ImageFacts | AudioFacts:
+async def measure(inputs: Inputs, user_id: str, source: MediaSource, role: Role) -> InputFacts:
     """What decoding `source` shows. A file or bytes are not stored; what a URL gives is.
 
     Raises:
@@ -57,12 +52,7 @@ async def measure(
         return (await inputs.resolve(user_id, reference, role)).facts
     assert isinstance(source, str | Path | bytes), "a reference names everything else"
     with _file(source, role) as path:
-        try:
-            if role == "audio":
-                return await inspect("audio", path, settings)
-            return await inspect("image", path, settings)
-        except MediaInvalid as error:
-            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
+        return await inputs.measure(path, role)
 
 
 async def upload(

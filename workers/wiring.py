@@ -12,6 +12,7 @@ from temporalio.envconfig import ClientConfig
 from activities.database.pool import connect
 from activities.database.settings import DatabaseSettings
 from activities.ledger.activities import LedgerActivities
+from activities.ledger.admission import Admission
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.library.activities import LibraryActivities
@@ -105,6 +106,7 @@ async def wire(
         client = await stack.enter_async_context(WaveSpeed(settings.provider))
         pool = await stack.enter_async_context(connect(settings.database))
         store = MediaStore.from_url(settings.media.media_url)
+        inputs = Inputs(pool, store, settings.media)
         submissions = Submissions(pool, client, clock=clock)
         reconciliation = Reconciliation(
             submissions, client, settle_delay_s=settings.provider.settle_delay_s
@@ -112,11 +114,13 @@ async def wire(
         yield Activities(
             ledger=LedgerActivities(
                 pool=pool,
-                catalogue=catalogue,
-                inputs=Inputs(pool, store, settings.media),
-                settings=settings.ledger,
-                provider=submissions.identity,
-                heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
+                admission=Admission(
+                    catalogue=catalogue,
+                    inputs=inputs,
+                    settings=settings.ledger,
+                    provider=submissions.identity,
+                    heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
+                ),
             ),
             prompts=PromptActivities(pool),
             provider=ProviderActivities(

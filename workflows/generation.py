@@ -6,6 +6,8 @@ kept here.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
@@ -15,6 +17,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 from temporalio.exceptions import TimeoutError as TemporalTimeout
@@ -35,8 +38,9 @@ from workflows.contracts.activities import (
     Save,
 )
 from workflows.contracts.failures import OF_ANOTHER, Failure, FailureKind, failure
+from workflows.contracts.ids import callbacks_id_for
 from workflows.contracts.progress import ProgressFacts
-from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.requests import Claimed, GenerationRequest
 from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
@@ -73,7 +77,7 @@ class Decision:
 class Generation(OneInput):
     """State, messages and steps of one generation."""
 
-    def begin(self, request: ImageToVideoRequest | Failure) -> None:
+    def begin(self, request: GenerationRequest | Claimed | Failure) -> None:
         """Set the state up; called by each operation's `@workflow.init`."""
         now = workflow.now()
         self.generation_id = workflow.info().workflow_id
@@ -91,6 +95,10 @@ class Generation(OneInput):
         self.woken = False
         """Whether a person or the provider asked us to look at once, and nobody has looked yet."""
         self.decision: Decision | None = None
+        self.prompt_by: str | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.tells = False
+        """Whether the workflow that tells the callback_url was started."""
 
     # Messages
 
@@ -147,7 +155,8 @@ class Generation(OneInput):
         if isinstance(self.request, Failure):
             raise Ended(self.request)
         self.enter(Stage.RESERVING)
-        task = Reserve(generation_id=self.generation_id, request=self.request)
+        request = None if isinstance(self.request, Claimed) else self.request
+        task = Reserve(generation_id=self.generation_id, request=request)
         terms = await self.to_its_end(
             workflow.start_activity_method(
                 Ledger.reserve,
@@ -167,14 +176,17 @@ class Generation(OneInput):
                 queues.STATUS.value_set(status_of(Stage.RESERVING)),
             ]
         )
+        await self.tell_callbacks(wanted=terms.callback)
+        self.stop_if_cancelled()
         return terms
 
-    async def build_prompt(self) -> None:
-        """Make the prompt, once."""
+    async def build_prompt(self, how: str) -> None:
+        """Make the prompt, once; `how` says for the Web UI who makes it."""
         self.enter(Stage.PROMPTING)
-        await workflow.execute_activity_method(
-            Prompts.build_prompt, self.me, summary="prompt", **timeouts.DATABASE
+        built = await workflow.execute_activity_method(
+            Prompts.build_prompt, self.me, summary=how, **timeouts.BUILD_PROMPT
         )
+        self.prompt_by, self.warnings = built.prompt_by, built.warnings
 
     async def stage_inputs(self) -> None:
         """Upload the inputs to the provider."""
@@ -242,13 +254,16 @@ class Generation(OneInput):
             sha256=video.facts.sha256,
             file_size_bytes=video.facts.size_bytes,
             cost_usd_micros=booked.cost_usd_micros,
-            warnings=video.warnings,
+            prompt_by=self.prompt_by,
+            warnings=(*self.warnings, *video.warnings),
         )
 
     async def close(self, ended: Ended) -> ApplicationError | CancelledError:
         """End without a video: the ledger first. Returns what `run` raises."""
         told = ended.failure
         if told.kind not in OF_ANOTHER and not isinstance(self.request, Failure):
+            wanted = not isinstance(self.request, Claimed) and self.request.callback_url is not None
+            await self.tell_callbacks(wanted=wanted)
             stage = Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED
             booked = await self.to_its_end(
                 workflow.start_activity_method(
@@ -270,6 +285,29 @@ class Generation(OneInput):
         if told.kind is FailureKind.CANCELLED:
             return CancelledError(f"{told.message} {told.money}")
         return raised(told)
+
+    @asynccontextmanager
+    async def to_a_booked_end(self) -> AsyncGenerator[None]:
+        """Run the steps of the block; whatever ends them early is booked before it is raised."""
+        try:
+            yield
+        except (Ended, ActivityError, asyncio.CancelledError) as error:
+            raise await self.close(self.ended_by(error)) from None
+
+    async def tell_callbacks(self, *, wanted: bool) -> None:
+        """Start the workflow that tells the callback_url, once; it outlives this one."""
+        if self.tells or not wanted:
+            return
+        # An earlier run under this id may have started it; it reads the same events.
+        with suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                "Callbacks",
+                self.me,
+                id=callbacks_id_for(self.generation_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary="tells the callback_url of every stage",
+            )
+        self.tells = True
 
     # What the steps are made of
 

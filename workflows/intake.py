@@ -14,6 +14,8 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.failures import Failure, FailureKind, failure
+from workflows.contracts.requests import Claimed
+from workflows.contracts.texts import place_of
 
 NOTHING = RawValue(Payload())
 """The default of a missing input, so that it is refused like any other."""
@@ -35,15 +37,19 @@ class OneInput:
         return super().__new__(cls)
 
 
-def parse(raw: RawValue, model: type[M]) -> M | Failure:
-    """The request in `raw`, or why there is none. Values of the input are not repeated."""
+def parse(raw: RawValue, model: type[M]) -> M | Claimed | Failure:
+    """The request in `raw`, or that it was claimed before, or why there is none.
+
+    Values of the input are not repeated.
+    """
+    if (claimed := _claimed(raw)) is not None:
+        return claimed
     try:
         value = workflow.payload_converter().from_payload(raw.payload, model)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'input'}: {each['msg']}"
-            for each in problems[:_PROBLEMS_MAX]
+            f"{place_of(each['loc'])}: {each['msg']}" for each in problems[:_PROBLEMS_MAX]
         )
         return failure(FailureKind.INVALID_REQUEST, f"{told}.")
     except Exception:  # noqa: BLE001 - whatever the converter says of bytes from outside, it is no request
@@ -52,6 +58,16 @@ def parse(raw: RawValue, model: type[M]) -> M | Failure:
     if not isinstance(value, model):
         return failure(FailureKind.INVALID_REQUEST, "input: one JSON object is needed.")
     return value
+
+
+def _claimed(raw: RawValue) -> Claimed | None:
+    try:
+        value = workflow.payload_converter().from_payload(raw.payload, Claimed)
+    except Exception:  # noqa: BLE001 - then it is a request, or nothing that we know
+        return None
+    # An empty object is an incomplete request; null comes back unvalidated.
+    known = isinstance(value, Claimed)  # pyright: ignore[reportUnnecessaryIsInstance]
+    return value if known and value.model_fields_set else None
 
 
 def raised(told: Failure) -> ApplicationError:

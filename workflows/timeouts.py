@@ -31,6 +31,13 @@ DATABASE = Limits(
     retry_policy=PATIENT,
 )
 
+BUILD_PROMPT = Limits(
+    # One question to an LLM, at 60 s; a busy one is asked again a few times, then a rule answers.
+    start_to_close_timeout=timedelta(seconds=90),
+    heartbeat_timeout=timedelta(seconds=20),
+    retry_policy=PATIENT,
+)
+
 RESERVE = Limits(
     # Copies URL inputs (at most 200 MB) and decodes them: bounded by their own limits.
     start_to_close_timeout=timedelta(minutes=10),

@@ -24,6 +24,16 @@ from workflows.contracts.terms import Terms
 from workflows.generation import Ended, Generation
 
 
+async def await_video(generation: Generation, terms: Terms, prediction_id: str) -> StoredVideo:
+    """Wait for the provider's job however long it takes, then download and verify its video.
+
+    Raises:
+        Ended: as `await_completion` and `fetch_video`.
+    """
+    await await_completion(generation, terms, prediction_id)
+    return await fetch_video(generation, terms, prediction_id)
+
+
 async def await_completion(generation: Generation, terms: Terms, prediction_id: str) -> None:
     """Return when the provider has completed the job.
 

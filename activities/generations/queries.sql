@@ -49,9 +49,25 @@ UPDATE generations SET terms = $2, model = $3, inputs = $4, body = $5 WHERE gene
 SELECT user_id, source, operation, request, inputs, body, terms, prompt, prompt_by, prediction_id
 FROM generations WHERE generation_id = $1;
 
+-- name: request
+-- What was asked for under this id.
+SELECT request FROM generations WHERE generation_id = $1;
+
+-- name: recent_runs
+-- What a model took of late at a provider, from the acceptance to the job's end.
+SELECT (r.terms->'quote'->>'duration_s')::float8 AS duration_s,
+       extract(epoch FROM
+           (SELECT min(e.at) FROM events e WHERE e.generation_id = r.generation_id AND e.stage = 'downloading')
+         - (SELECT min(e.at) FROM events e WHERE e.generation_id = r.generation_id AND e.stage = 'generating')
+       )::float8 AS took_s
+FROM (SELECT generation_id, terms FROM generations
+      WHERE model = $1 AND stage = 'completed' AND terms->>'provider' = $2
+      ORDER BY completed_at DESC LIMIT $3) AS r;
+
 -- name: set_prompt
--- The prompt is made once: a second one is not taken.
-UPDATE generations SET prompt = $2, prompt_by = $3 WHERE generation_id = $1 AND prompt IS NULL;
+-- The prompt is made once: a second one is not taken. What there is to say of it goes to readers.
+UPDATE generations SET prompt = $2, prompt_by = $3, warnings = $4
+WHERE generation_id = $1 AND prompt IS NULL;
 
 -- name: set_prediction
 -- The provider's id, for readers.
@@ -62,9 +78,9 @@ UPDATE generations SET prediction_id = $2 WHERE generation_id = $1;
 SELECT * FROM generations_read WHERE generation_id = $1 AND ($2::text IS NULL OR user_id = $2);
 
 -- name: ids_by_prefix
--- Up to two ids, so that an ambiguous prefix shows.
+-- By a beginning of the id, or by the provider's whole id. Up to two, so that an ambiguous one shows.
 SELECT generation_id FROM generations
-WHERE starts_with(generation_id, $1) AND ($2::text IS NULL OR user_id = $2)
+WHERE (starts_with(generation_id, $1) OR prediction_id = $1) AND ($2::text IS NULL OR user_id = $2)
 ORDER BY generation_id LIMIT 2;
 
 -- name: list

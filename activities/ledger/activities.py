@@ -9,16 +9,12 @@ from activities.boundary import boundary
 from activities.database.pool import Connection, Pool
 from activities.generations import repository as generations
 from activities.ledger import repository as money
-from activities.ledger.pricing import Priced, price
-from activities.ledger.settings import LedgerSettings
-from activities.media.inputs import Inputs
-from activities.provider.identity import ProviderIdentity
+from activities.ledger.admission import Admission
 from workflows.contracts import activities as contract
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
-from workflows.contracts.catalogue import Catalogue, TextParameter
 from workflows.contracts.failures import REFUSALS, FailureKind, RequestRefused
-from workflows.contracts.quoting import Parameters, check_max_cost, provider_inputs
-from workflows.contracts.requests import Operation, Source
+from workflows.contracts.quoting import check_max_cost
+from workflows.contracts.requests import GenerationRequest, parse_request
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
 from workflows.contracts.texts import dollars
@@ -26,94 +22,55 @@ from workflows.contracts.texts import dollars
 
 @dataclass
 class LedgerActivities(contract.Ledger):
-    """What the ledger needs: a pool, the catalogue, the inputs, the provider that will be paid."""
+    """What the ledger needs: a pool, and what admits a request."""
 
     pool: Pool
-    catalogue: Catalogue
-    inputs: Inputs
-    settings: LedgerSettings
-    provider: ProviderIdentity
-    heartbeat_timeout_s: int
+    admission: Admission
 
     @activity.defn(name="ledger.reserve")
     @boundary
     async def reserve(self, task: Reserve) -> Terms:
-        """Claim the id, check the inputs, hold video and cost; a repeat returns the same terms."""
-        generation_id, request = task.generation_id, task.request
+        """Claim the id, check the inputs, hold video and cost; a repeat returns the same terms.
+
+        A batch has claimed and held before: its generations find their terms here.
+        """
+        generation_id = task.generation_id
         async with self.pool.acquire() as connection, connection.transaction():
+            request = task.request or await self._claimed(connection, generation_id)
             claimed = await generations.claim(connection, generation_id, request)
             if claimed.generation_id != generation_id:
                 raise RequestRefused(
                     FailureKind.KEY_REUSED,
                     f"idempotency_key: it names {claimed.generation_id} already; follow that one.",
                 )
-            if not claimed.is_new and (held := await self._held(connection, generation_id)):
-                return held
+            held = None
+            if not claimed.is_new:
+                held = await self.admission.held(connection, generation_id)
             await generations.record(connection, generation_id, Stage.RESERVING)
+            if held is not None:
+                await self._go_on(connection, held)
+                return held
         # No connection is held while files are fetched and decoded.
         async with heartbeats():
-            priced = await price(self.catalogue, self.inputs, request)
+            priced = await self.admission.price(request)
         check_max_cost(request, priced.quote)
         async with self.pool.acquire() as connection, connection.transaction():
-            return await self._hold(connection, task, priced)
-
-    async def _held(self, connection: Connection, generation_id: str) -> Terms | None:
-        """The terms of an earlier run or attempt; None where nothing is held yet."""
-        held = await money.reservation_of(connection, generation_id)
-        if held is None:
-            return None
-        if held.state != "reserved":
-            raise RequestRefused(
-                FailureKind.ALREADY_CLOSED, f"The generation has ended before: it is {held.state}."
-            )
-        return (await generations.work_of(connection, generation_id)).terms
-
-    async def _hold(self, connection: Connection, task: Reserve, priced: Priced) -> Terms:
-        generation_id, request = task.generation_id, task.request
-        # Another attempt may be here too: whoever comes second finds what the first has held.
-        await generations.lock(connection, generation_id)
-        if (held := await self._held(connection, generation_id)) is not None:
-            return held
-        await money.hold(
-            connection,
-            generation_id,
-            request.user_id,
-            priced.quote.cost_usd_micros,
-            self.settings,
-        )
-        terms = Terms(
-            generation_id=generation_id,
-            operation=Operation(request.operation),
-            source=Source(request.source),
-            user_hash=await generations.user_hash(connection, request.user_id),
-            provider=self.provider.name,
-            base_url=self.provider.base_url,
-            key_fingerprint=self.provider.key_fingerprint,
-            provider_path=priced.entry.provider_path,
-            parameters={
-                name: value
-                for name, value in priced.parameters.items()
-                if not isinstance(priced.entry.parameters[name], TextParameter)
-            },
-            quote=priced.quote,
-            reserved_at=await connection.fetchval("SELECT now()"),
-            heartbeat_timeout_s=self.heartbeat_timeout_s,
-        )
-        await connection.execute(
-            generations.SQL["set_terms"],
-            generation_id,
-            terms.model_dump(mode="json"),
-            priced.quote.model,
-            {role: found.media_id for role, found in priced.inputs.items()},
-            provider_inputs(priced.entry, _but_prompt(priced.parameters), {}),
-        )
-        await generations.record(
-            connection,
-            generation_id,
-            Stage.PROMPTING,
-            {"quoted_usd_micros": priced.quote.cost_usd_micros},
-        )
+            terms = await self.admission.hold(connection, generation_id, request, priced)
+            await self._go_on(connection, terms)
         return terms
+
+    async def _claimed(self, connection: Connection, generation_id: str) -> GenerationRequest:
+        """The request that stands under this id already."""
+        document = await connection.fetchval(generations.SQL["request"], generation_id)
+        if document is None:
+            raise RequestRefused(
+                FailureKind.INVALID_REQUEST, "claimed: no request is recorded under this id."
+            )
+        return parse_request(document)
+
+    async def _go_on(self, connection: Connection, terms: Terms) -> None:
+        quoted = {"quoted_usd_micros": terms.quote.cost_usd_micros}
+        await generations.record(connection, terms.generation_id, Stage.PROMPTING, quoted)
 
     @activity.defn(name="ledger.record_usage")
     @boundary
@@ -178,8 +135,3 @@ class LedgerActivities(contract.Ledger):
         released = await money.release(connection, task.generation_id, house_usd_micros=house)
         told = f"The {dollars(released)} that was reserved is released." if released else ""
         return Booked(cost_usd_micros=0, money=f"Nothing was charged. {told}".strip())
-
-
-def _but_prompt(parameters: Parameters) -> Parameters:
-    """The prompt is made later, and once."""
-    return {name: value for name, value in parameters.items() if name != "prompt"}

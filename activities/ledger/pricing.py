@@ -6,9 +6,10 @@ Inputs are resolved first, so the price is of the real media, not of what the ca
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from activities.media.inputs import Check, Input, Inputs, Role
+from activities.ledger.expectations import usual_s
+from activities.media.inputs import Check, Input, Inputs
 from workflows.contracts.catalogue import Catalogue, ModelEntry
-from workflows.contracts.media import AudioFacts, ImageFacts, MediaReference
+from workflows.contracts.media import AudioFacts, ImageFacts, InputFacts, Role
 from workflows.contracts.quoting import (
     Parameters,
     Quote,
@@ -18,7 +19,7 @@ from workflows.contracts.quoting import (
     quote,
     resolve,
 )
-from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.requests import GenerationRequest
 
 
 class Priced(NamedTuple):
@@ -30,8 +31,12 @@ class Priced(NamedTuple):
     quote: Quote
 
 
-async def price(catalogue: Catalogue, inputs: Inputs, request: ImageToVideoRequest) -> Priced:
+async def price(
+    catalogue: Catalogue, inputs: Inputs, request: GenerationRequest, provider: str
+) -> Priced:
     """Validate `request` against the catalogue and its real inputs.
+
+    `provider` is the name of the one whose recent runs the expected time is taken from.
 
     Raises:
         RequestRefused: what the model doesn't take, in a parameter or in a file.
@@ -39,40 +44,41 @@ async def price(catalogue: Catalogue, inputs: Inputs, request: ImageToVideoReque
     """
     entry = choose(catalogue, request)
     parameters = resolve(entry, request)
-    references: dict[Role, MediaReference | None] = {"image": request.image, "audio": request.audio}
     found: dict[Role, Input] = {
         role: await inputs.resolve(request.user_id, reference, role, checks(entry, role))
-        for role, reference in references.items()
-        if reference is not None
+        for role, reference in (request.media | request.documents).items()
     }
-    facts: dict[Role, ImageFacts | AudioFacts] = {role: one.facts for role, one in found.items()}
-    return Priced(entry, parameters, found, quote_by_role(catalogue, entry, parameters, facts))
+    facts: dict[Role, InputFacts] = {role: one.facts for role, one in found.items()}
+    quoted = quote_by_role(catalogue, entry, parameters, facts)
+    expected_s = await usual_s(inputs.pool, entry, quoted.duration_s, provider)
+    return Priced(entry, parameters, found, quoted.model_copy(update={"expected_s": expected_s}))
 
 
 def quote_by_role(
     catalogue: Catalogue,
     entry: ModelEntry,
     parameters: Parameters,
-    facts: Mapping[Role, ImageFacts | AudioFacts],
+    facts: Mapping[Role, InputFacts],
 ) -> Quote:
     """The quote for inputs that were measured, stored or not.
 
     Raises:
         RequestRefused: an input does not fit the model.
     """
-    image, audio = facts["image"], facts.get("audio")
+    image, audio, mask = facts["image"], facts.get("audio"), facts.get("mask_image")
     assert isinstance(image, ImageFacts), "inputs are measured by role"
     assert audio is None or isinstance(audio, AudioFacts), "inputs are measured by role"
-    return quote(catalogue, entry, parameters, image, audio)
+    assert mask is None or isinstance(mask, ImageFacts), "inputs are measured by role"
+    return quote(catalogue, entry, parameters, image, audio, mask)
 
 
 def checks(entry: ModelEntry, role: Role) -> Check:
     """What a model demands of the file in this role."""
 
-    def check(facts: ImageFacts | AudioFacts) -> None:
+    def check(facts: InputFacts) -> None:
         if isinstance(facts, ImageFacts):
             check_image(entry.image, facts, role)
-        elif entry.audio is not None:
+        elif isinstance(facts, AudioFacts) and entry.audio is not None:
             check_audio(entry.audio, facts)
 
     return check

@@ -29,7 +29,7 @@ from activities.media.errors import (
     DecodingTimedOut,
     MediaInvalid,
 )
-from workflows.contracts.media import AudioFacts, ImageFacts, MediaFacts, MediaKind, VideoFacts
+from workflows.contracts.media import AudioFacts, ImageFacts, MediaKind, VideoFacts
 
 if TYPE_CHECKING:
     # Its library takes longer to import than a picture to decode, and the child has no settings.
@@ -44,7 +44,9 @@ _OPEN_FILES_MAX = 64
 # No home, no path, no proxies, no keys. One malloc arena a thread would eat the address space.
 _ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
 
-_FACTS: TypeAdapter[ImageFacts | AudioFacts | VideoFacts] = TypeAdapter(MediaFacts)
+_FACTS: TypeAdapter[ImageFacts | AudioFacts | VideoFacts] = TypeAdapter(
+    ImageFacts | AudioFacts | VideoFacts
+)
 
 
 @overload

@@ -1,9 +1,10 @@
 """A user's inputs: checked by decoding, stored once per owner and content, found by media id."""
 
+import asyncio
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -11,6 +12,7 @@ from activities.database.pool import Pool
 from activities.database.statements import statements
 from activities.generations.repository import user_hash
 from activities.media.decoding import inspect
+from activities.media.documents import parse_document, read_document
 from activities.media.errors import FetchError, FetchFailed, MediaInvalid
 from activities.media.fetching import fetch, guarded_input_policy
 from activities.media.keys import input_key
@@ -19,11 +21,13 @@ from activities.media.store import MediaStore
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.ids import media_id_for
 from workflows.contracts.media import (
-    AudioFacts,
-    ImageFacts,
+    InputFacts,
     MediaById,
     MediaFacts,
+    MediaKind,
     MediaReference,
+    Role,
+    VideoFacts,
 )
 
 SQL = statements("activities.media", "queries.sql")
@@ -33,7 +37,14 @@ _SAID_FOR_GOOD = frozenset(range(400, 500)) - {408, 429}
 
 _FACTS: TypeAdapter[MediaFacts] = TypeAdapter(MediaFacts)
 
-Role = Literal["image", "audio", "mask_image"]
+KINDS: dict[Role, MediaKind] = {
+    "image": "image",
+    "audio": "audio",
+    "mask_image": "image",
+    "scene": "document",
+    "story_context": "document",
+}
+"""What a file must be to stand in a role."""
 
 
 class InputUnreachable(FetchFailed):
@@ -45,14 +56,14 @@ class Input(NamedTuple):
 
     media_id: str
     key: str
-    facts: ImageFacts | AudioFacts
+    facts: InputFacts
 
 
-Check = Callable[[ImageFacts | AudioFacts], None]
+Check = Callable[[InputFacts], None]
 """Raises RequestRefused where a model doesn't take such a file."""
 
 
-def accept_all(_: ImageFacts | AudioFacts) -> None:
+def accept_all(_: InputFacts) -> None:
     """For an upload that no model is known for yet."""
 
 
@@ -60,7 +71,7 @@ class Inputs:
     """Inputs of all users; every read and write is for one owner."""
 
     def __init__(self, pool: Pool, store: MediaStore, settings: MediaSettings) -> None:
-        self._pool = pool
+        self.pool = pool
         self._store = store
         self._settings = settings
 
@@ -71,22 +82,49 @@ class Inputs:
             RequestRefused: `invalid_media`: it isn't what `role` needs, and why.
             MediaError: the decoder or the store gave no answer.
         """
-        try:
-            facts = await inspect("audio" if role == "audio" else "image", path, self._settings)
-        except MediaInvalid as error:
-            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
-        assert isinstance(facts, ImageFacts | AudioFacts), "inputs are pictures and sound"
+        facts = await self.measure(path, role)
         check(facts)
-        async with self._pool.acquire() as connection:
+        async with self.pool.acquire() as connection:
             owner = await user_hash(connection, user_id)
         key = input_key(owner, facts.sha256)
         # The file first: a row promises that it is there.
         await self._store.put_file(path, key, mime_type=facts.mime_type)
         media_id = media_id_for(user_id, facts.sha256)
-        await self._pool.execute(
+        await self.pool.execute(
             SQL["insert"], media_id, user_id, key, facts.model_dump(mode="json")
         )
         return Input(media_id, key, facts)
+
+    async def measure(self, path: Path, role: Role) -> InputFacts:
+        """What a local file is, by decoding it; nothing is stored.
+
+        Raises:
+            RequestRefused: `invalid_media`: it isn't what `role` needs, and why.
+            MediaError: the decoder gave no answer.
+        """
+        try:
+            match KINDS[role]:
+                case "document":
+                    return await asyncio.to_thread(read_document, path)
+                case "audio":
+                    return await inspect("audio", path, self._settings)
+                case _:
+                    return await inspect("image", path, self._settings)
+        except MediaInvalid as error:
+            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
+
+    async def document(self, user_id: str, media_id: str, role: Role) -> dict[str, Any]:
+        """The JSON object of a stored scene or story.
+
+        Raises:
+            RequestRefused: `invalid_media`: no such id of this owner, or it is something else.
+            MediaError: the store gave no answer.
+        """
+        found = await self._find(user_id, media_id, role)
+        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
+            path = Path(folder) / role
+            await self._store.fetch_to(found.key, path)
+            return parse_document(path.read_bytes(), role)
 
     async def resolve(
         self, user_id: str, reference: MediaReference, role: Role, check: Check = accept_all
@@ -119,7 +157,7 @@ class Inputs:
             return await self.add(user_id, path, role, check)
 
     async def _find(self, user_id: str, media_id: str, role: Role) -> Input:
-        row = await self._pool.fetchrow(SQL["use"], media_id, user_id)
+        row = await self.pool.fetchrow(SQL["use"], media_id, user_id)
         if row is None:
             raise RequestRefused(
                 FailureKind.INVALID_MEDIA,
@@ -127,8 +165,8 @@ class Inputs:
                 " `stillmotion upload FILE` makes one.",
             )
         facts = _FACTS.validate_python(row["facts"])
-        wanted = "audio" if role == "audio" else "image"
-        if facts.kind != wanted or not isinstance(facts, ImageFacts | AudioFacts):
+        wanted = KINDS[role]
+        if facts.kind != wanted or isinstance(facts, VideoFacts):
             raise RequestRefused(
                 FailureKind.INVALID_MEDIA, f"{role}: {media_id} is {facts.kind}; allowed: {wanted}."
             )

@@ -30,7 +30,7 @@ class PromptActivities(contract.Prompts):
             if work.prompt is None:
                 prompt = str(work.request["prompt"]).strip()
                 await connection.execute(
-                    generations.SQL["set_prompt"], task.generation_id, prompt, "caller"
+                    generations.SQL["set_prompt"], task.generation_id, prompt, "caller", []
                 )
             await generations.record(connection, task.generation_id, Stage.STAGING)
         return PromptBuilt(prompt_by="caller")

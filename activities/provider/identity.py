@@ -13,6 +13,17 @@ class ProviderChanged(Exception):
     """
 
 
+def provider_name(base_url: str) -> str:
+    """`sandbox` at a loopback address or the compose service of that name, else `wavespeed`."""
+    host = urlsplit(base_url).hostname or ""
+    if host in {"localhost", "sandbox"}:
+        return "sandbox"
+    try:
+        return "sandbox" if ipaddress.ip_address(host).is_loopback else "wavespeed"
+    except ValueError:
+        return "wavespeed"
+
+
 class ProviderIdentity(NamedTuple):
     """Address and key, without the key."""
 
@@ -21,14 +32,8 @@ class ProviderIdentity(NamedTuple):
 
     @property
     def name(self) -> str:
-        """`sandbox` at a loopback address or the compose service of that name, else `wavespeed`."""
-        host = urlsplit(self.base_url).hostname or ""
-        if host in {"localhost", "sandbox"}:
-            return "sandbox"
-        try:
-            return "sandbox" if ipaddress.ip_address(host).is_loopback else "wavespeed"
-        except ValueError:
-            return "wavespeed"
+        """As `provider_name`."""
+        return provider_name(self.base_url)
 
     def require(self, base_url: str, key_fingerprint: str) -> None:
         """Raise ProviderChanged unless the terms name this address and key."""

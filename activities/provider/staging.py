@@ -11,6 +11,7 @@ from activities.media.store import MediaStore
 from activities.provider.submissions import StagedUrlTaken, Submissions
 from activities.provider.wavespeed import WaveSpeed
 from workflows.contracts.ids import generation_digest
+from workflows.contracts.media import PROVIDER_ROLES
 
 _SUFFIXES = {
     "image/jpeg": "jpg",
@@ -52,9 +53,9 @@ class Staging:
             work = await work_of(connection, generation_id)
         if await self._submissions.read(generation_id) is not None:
             return len(work.inputs)
-        urls = {
-            role: await self._upload(work, role) for role in sorted(work.inputs) if role != "image"
-        }
+        # The story's documents made the prompt; the provider gets pictures and sound.
+        roles = [role for role in PROVIDER_ROLES if role in work.inputs]
+        urls = {role: await self._upload(work, role) for role in roles if role != "image"}
         for attempt in range(_TRIES):
             urls["image"] = await self._upload(work, "image", apart=attempt > 0)
             body = {**work.body, **urls}
@@ -69,7 +70,7 @@ class Staging:
                     raise
             else:
                 break
-        return len(work.inputs)
+        return len(urls)
 
     async def _upload(self, work: Work, role: str, *, apart: bool = False) -> str:
         row = await self._pool.fetchrow(

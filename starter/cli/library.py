@@ -36,7 +36,7 @@ async def upload(
     """
     async with connected(ctx) as client:
         owner = user_of(client.place, user)
-        media_id = await client.upload(file, user_id=owner, audio=audio)
+        media_id = await client.upload(file, user_id=owner, role="audio" if audio else "image")
     ctx.output.value({"media_id": media_id, "user_id": owner}, media_id, bare=media_id)
     return DONE
 

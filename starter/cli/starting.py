@@ -14,7 +14,7 @@ from starter.cli.flags import SWITCH, WORDS, Timeout, Whole, Yes
 from starter.cli.following import check_timeout, conclude, detached, follow, left
 from starter.cli.output import Block, Fields
 from starter.cli.refusals import CANCELLED, DONE, Usage, with_flag
-from workflows.contracts.requests import Source
+from workflows.contracts.requests import Operation, Source
 from workflows.contracts.texts import dollars
 
 if TYPE_CHECKING:
@@ -114,10 +114,12 @@ async def image_to_video(
         user_id = user_of(client.place, wish.user)
         given: dict[str, Any] = {"user_id": user_id, "audio": wish.audio, **wish.parameters()}
         if dry_run:
-            return _quoted(ctx, await client.image_to_video_estimate(image, **given))
+            return _quoted(
+                ctx, await client.estimate_for(Operation.IMAGE_TO_VIDEO, image=image, **given)
+            )
         known = await _is_known(client, user_id, key)
         if not known:
-            quoted = await client.image_to_video_estimate(image, **given)
+            quoted = await client.estimate_for(Operation.IMAGE_TO_VIDEO, image=image, **given)
             if not _agreed(ctx, quoted, yes=yes):
                 return CANCELLED
         handle = await _started(ctx, client, image, given | {"idempotency_key": key})
@@ -137,8 +139,12 @@ async def estimate(image: Image, *, wish: Wish, ctx: Ctx) -> int:
     """
     async with connected(ctx) as client:
         user_id = user_of(client.place, wish.user)
-        quoted = await client.image_to_video_estimate(
-            image, user_id=user_id, audio=wish.audio, **wish.parameters()
+        quoted = await client.estimate_for(
+            Operation.IMAGE_TO_VIDEO,
+            image=image,
+            user_id=user_id,
+            audio=wish.audio,
+            **wish.parameters(),
         )
     ctx.output.value(quoted, *_quote_blocks(quoted), bare=dollars(quoted.quote.cost_usd_micros))
     return DONE
@@ -194,7 +200,7 @@ async def _started(
     ctx: Context, client: "VideoClient", image: str, given: dict[str, Any]
 ) -> "GenerationHandle":
     """Upload and start. Ctrl-C in the middle of the start lets it happen, then detaches."""
-    request = await client.image_to_video_request(image, **given)
+    request = await client.request(Operation.IMAGE_TO_VIDEO, image=image, **given)
     starting = asyncio.ensure_future(client.start(request))
     try:
         return await asyncio.shield(starting)

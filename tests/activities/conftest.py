@@ -254,7 +254,7 @@ async def a_generation(  # noqa: PLR0913 - each test names the one that matters
             generations.SQL["set_terms"], generation_id, agreed, WAN, wanted, body
         )
         await connection.execute(
-            generations.SQL["set_prompt"], generation_id, "a calm sea", "caller"
+            generations.SQL["set_prompt"], generation_id, "a calm sea", "caller", []
         )
         for step in usual_way_to(stage):
             assert await generations.record(connection, generation_id, step)

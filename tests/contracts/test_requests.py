@@ -9,7 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from tests.contracts.conftest import a_request
 from workflows.contracts.activities import Resolution
-from workflows.contracts.requests import ImageToVideoRequest, Operation, Source, request_hash
+from workflows.contracts.requests import (
+    ImageToVideoRequest,
+    Operation,
+    SceneAnimationRequest,
+    Source,
+    request_hash,
+)
 from workflows.contracts.texts import Int64, Name, Prose, UsdMicros, dollars, storable
 
 names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200)
@@ -58,6 +64,7 @@ CHANGES = [
     {"prompt_expansion": False},
     {"duration_s": 10},
     {"resolution": "480p"},
+    {"callback_url": "https://example.com/hook"},
 ]
 
 
@@ -69,7 +76,7 @@ def test_another_wish_has_another_hash(change: dict[str, object]) -> None:
 def test_the_hash_is_tested_for_every_field() -> None:
     tested = {name for change in CHANGES for name in change}
 
-    assert tested | {"idempotency_key", "max_cost_usd_micros"} == set(
+    assert tested | {"operation", "idempotency_key", "max_cost_usd_micros"} == set(
         ImageToVideoRequest.model_fields
     )
 
@@ -201,3 +208,14 @@ def test_adopting_and_only_adopting_names_a_prediction(
     else:
         with pytest.raises(ValidationError):
             Resolution.model_validate(given_)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "true", '"0.5"'])
+def test_a_guidance_scale_that_is_no_number_is_refused(value: str) -> None:
+    asked = (
+        '{"user_id": "ann", "image": {"media_id": "med_' + "a" * 26 + '"},'
+        ' "scene": {"title": "A calm sea"}, "guidance_scale": ' + value + "}"
+    )
+
+    with pytest.raises(ValidationError):
+        SceneAnimationRequest.model_validate_json(asked)

@@ -21,7 +21,12 @@ from workflows.contracts.failures import Failure
 from workflows.contracts.media import VideoFacts
 from workflows.contracts.progress import Progress, ProgressFacts
 from workflows.contracts.quoting import Quote
-from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.requests import (
+    Claimed,
+    ImageToVideoRequest,
+    SceneAnimationRequest,
+    TalkingAvatarRequest,
+)
 from workflows.contracts.results import Generation, GenerationResult, StoredVideo
 from workflows.contracts.stack import StackAddress
 from workflows.contracts.terms import Terms
@@ -41,8 +46,10 @@ def messages() -> list[type[BaseModel]]:
     return [each for each in found if not each.__name__.startswith("_")]
 
 
+WRITTEN_BY_PEOPLE = (ImageToVideoRequest, SceneAnimationRequest, TalkingAvatarRequest, Claimed)
+
 CONTRACTS = [
-    ImageToVideoRequest,
+    *WRITTEN_BY_PEOPLE,
     Terms,
     ProgressFacts,
     Progress,
@@ -89,7 +96,7 @@ def test_a_contract_is_frozen(contract: type[BaseModel]) -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: each.__name__)
 def test_what_history_replays_bears_fields_of_later_versions(contract: type[BaseModel]) -> None:
-    written_by_people = contract is ImageToVideoRequest
+    written_by_people = contract in WRITTEN_BY_PEOPLE
 
     assert (contract.model_config.get("extra") == "forbid") == written_by_people
 

@@ -23,4 +23,4 @@ class Reordered(Generation):
     async def run(self, raw: RawValue = NOTHING) -> None:  # noqa: ARG002 - as the real one
         await self.reserve()
         await self.stage_inputs()
-        await self.build_prompt()
+        await self.build_prompt("the prompt")

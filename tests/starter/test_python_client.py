@@ -13,6 +13,7 @@ from starter.handles import NothingToResolve
 from starter.sources import MediaSource
 from tests.starter.conftest import COFFEE, NOTHING, WAN, Stack
 from workflows.contracts.failures import FailureKind, RequestRefused
+from workflows.contracts.requests import Operation
 from workflows.contracts.stages import Stage, Status
 
 SMALL: dict[str, Any] = {"resolution": "480p"}
@@ -41,7 +42,9 @@ async def test_a_picture_in_any_form_is_the_same_input(
 ) -> None:
     known = await client.upload(COFFEE, user_id=user)
 
-    request = await client.image_to_video_request(FORMS[form](COFFEE), "steam", user_id=user)
+    request = await client.request(
+        Operation.IMAGE_TO_VIDEO, image=FORMS[form](COFFEE), prompt="steam", user_id=user
+    )
 
     assert request.image.model_dump() == {"media_id": known}
     assert (await stack.rows_of(user))["media"] == 1
@@ -50,7 +53,9 @@ async def test_a_picture_in_any_form_is_the_same_input(
 async def test_an_address_is_kept_for_the_workers_to_fetch(client: VideoClient, user: str) -> None:
     url = "https://example.com/photo.jpg"
 
-    request = await client.image_to_video_request(url, "steam", user_id=user)
+    request = await client.request(
+        Operation.IMAGE_TO_VIDEO, image=url, prompt="steam", user_id=user
+    )
 
     assert request.image.model_dump() == {"url": url}
 
@@ -107,7 +112,7 @@ async def test_the_one_entry_starts_the_operation_that_it_names(
 
 
 async def test_the_one_entry_refuses_text_to_video_by_name(client: VideoClient, user: str) -> None:
-    with pytest.raises(RequestRefused, match="'text-to-video'; allowed: image-to-video"):
+    with pytest.raises(RequestRefused, match="'text-to-video'; allowed: image-to-video, "):
         await client.ai_video_generate("text-to-video", COFFEE, "steam", user_id=user)
 
 
@@ -154,7 +159,9 @@ async def test_a_cancel_is_answered_once(client: VideoClient, stack: Stack, user
 async def test_an_estimate_measures_files_and_stores_none(
     client: VideoClient, stack: Stack, user: str
 ) -> None:
-    estimate = await client.image_to_video_estimate(COFFEE, "steam", user_id=user)
+    estimate = await client.estimate_for(
+        Operation.IMAGE_TO_VIDEO, image=COFFEE, prompt="steam", user_id=user
+    )
 
     assert (estimate.quote.cost_usd_micros, estimate.allowed) == (500_000, True)
     assert await stack.rows_of(user) == NOTHING
@@ -163,9 +170,13 @@ async def test_an_estimate_measures_files_and_stores_none(
 async def test_an_estimate_and_the_reservation_are_the_same_quote(
     client: VideoClient, user: str
 ) -> None:
-    request = await client.image_to_video_request(COFFEE, "steam", user_id=user, **SMALL)
+    request = await client.request(
+        Operation.IMAGE_TO_VIDEO, image=COFFEE, prompt="steam", user_id=user, **SMALL
+    )
     by_request = await client.estimate(request)
-    by_files = await client.image_to_video_estimate(COFFEE, "steam", user_id=user, **SMALL)
+    by_files = await client.estimate_for(
+        Operation.IMAGE_TO_VIDEO, image=COFFEE, prompt="steam", user_id=user, **SMALL
+    )
 
     video = await (await client.start(request)).result(timeout=60)
 
@@ -176,8 +187,12 @@ async def test_an_estimate_and_the_reservation_are_the_same_quote(
 async def test_the_callers_own_limit_is_told_by_the_estimate(
     client: VideoClient, user: str
 ) -> None:
-    estimate = await client.image_to_video_estimate(
-        COFFEE, "steam", user_id=user, max_cost_usd_micros=1
+    estimate = await client.estimate_for(
+        Operation.IMAGE_TO_VIDEO,
+        image=COFFEE,
+        prompt="steam",
+        user_id=user,
+        max_cost_usd_micros=1,
     )
 
     assert estimate.allowed is False

@@ -13,6 +13,7 @@ from workflows.contracts.activities import Download, PredictionEnd, Reserve, Sav
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.queues import MODEL as MODEL_ATTRIBUTE
 from workflows.contracts.queues import OPERATION, SOURCE, STATUS, USER
+from workflows.contracts.requests import ImageToVideoRequest
 from workflows.contracts.stages import Stage
 from workflows.contracts.texts import summary_of
 
@@ -60,6 +61,7 @@ async def test_each_step_gets_what_the_steps_before_it_found(theatre: Theatre) -
 
     reserve = script.last("ledger.reserve", Reserve)
     watch, download = script.last("provider.poll", Watch), script.last("media.download", Download)
+    assert isinstance(reserve.request, ImageToVideoRequest)
     assert (reserve.request.prompt, reserve.request.seed) == (PROMPT, 7)
     assert watch.prediction_id == download.prediction_id == PREDICTION
     assert watch.terms.generation_id == handle.id
@@ -138,7 +140,7 @@ async def test_every_step_has_a_summary_for_the_web_ui(theatre: Theatre) -> None
     told = [_summary_of(event) for event in await history(handle) if _schedules(event)]
     assert told == [
         '"quota check: inputs, price, hold"',
-        '"prompt"',
+        '"the caller\'s prompt"',
         '"upload the inputs to the provider"',
         '"the one paid POST"',
         f'"wait for 5 s 720p by {MODEL}, usually 60 s"',

@@ -55,8 +55,10 @@ def test_the_implementations_keep_the_names_of_the_contract() -> None:
         assert _wire_names(kind) == _wire_names(stub), part
 
 
-def test_the_workflow_type_has_its_name_on_the_wire() -> None:
-    assert [workflow.__name__ for workflow in WORKFLOWS] == ["ImageToVideo"]
+def test_the_workflow_types_have_their_names_on_the_wire() -> None:
+    assert {"ImageToVideo", "SceneAnimation", "TalkingAvatar"} <= {
+        workflow.__name__ for workflow in WORKFLOWS
+    }
 
 
 def _name(served: Activity) -> str:

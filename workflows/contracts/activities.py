@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from temporalio import activity
 
 from workflows.contracts.failures import Failure, FailureKind
-from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.requests import AnyRequest
 from workflows.contracts.results import StoredVideo
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
@@ -26,7 +26,8 @@ class Reserve(_Message):
     """Claim the generation id, check the inputs, hold the quota."""
 
     generation_id: str
-    request: ImageToVideoRequest
+    request: AnyRequest | None = None
+    """None where it was claimed before and stands in the database."""
 
 
 class ForGeneration(_Message):
@@ -36,9 +37,11 @@ class ForGeneration(_Message):
 
 
 class PromptBuilt(_Message):
-    """The prompt is stored."""
+    """The prompt is stored, with who made it and what there is to say of it."""
 
-    prompt_by: Literal["caller", "rule", "llm"]
+    prompt_by: Literal["caller", "rule", "llm"] | None
+    """None where no prompt is sent, since nothing was given to make one of."""
+    warnings: tuple[str, ...] = ()
 
 
 class InputsStaged(_Message):

@@ -26,6 +26,16 @@ def asset_id_for(generation_id: str) -> str:
     return "ast_" + _digest(generation_id)
 
 
+def batch_id_for(user_id: str, idempotency_key: str) -> str:
+    """The batch that this user's key names for ever."""
+    return "bat_" + _digest("batch", user_id, idempotency_key)
+
+
+def callbacks_id_for(generation_id: str) -> str:
+    """The workflow that tells a generation's stages to its `callback_url`."""
+    return f"callbacks-{generation_id}"
+
+
 def generation_digest(generation_id: str) -> str:
     """16 hex characters that stand for a generation in a file's key, whatever its id looks like."""
     return hashlib.sha256(generation_id.encode()).hexdigest()[:16]

@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-MediaKind = Literal["image", "audio", "video"]
+MediaKind = Literal["image", "audio", "video", "document"]
+
+Role = Literal["image", "audio", "mask_image", "scene", "story_context"]
+"""What an input is to a request: the name of the field that it stands in."""
+
+PROVIDER_ROLES: tuple[Role, ...] = ("image", "audio", "mask_image")
+"""Those that go to the provider; the others make the prompt."""
 
 MediaId = Annotated[str, StringConstraints(pattern=r"^med_[a-z0-9]{26}$")]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s\x00]+$", max_length=2048)]
@@ -65,7 +71,22 @@ class VideoFacts(BaseModel):
     has_audio: bool = False
 
 
-MediaFacts = Annotated[ImageFacts | AudioFacts | VideoFacts, Field(discriminator="kind")]
+class DocumentFacts(BaseModel):
+    """What reading a scene or a story that was stored as JSON showed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["document"] = "document"
+    mime_type: str = "application/json"
+    size_bytes: int
+    sha256: str
+
+
+MediaFacts = Annotated[
+    ImageFacts | AudioFacts | VideoFacts | DocumentFacts, Field(discriminator="kind")
+]
+InputFacts = ImageFacts | AudioFacts | DocumentFacts
+"""What a user's input can be."""
 
 
 class MediaById(BaseModel):

@@ -30,14 +30,18 @@ Parameters = Mapping[str, Scalar]
 
 _NOT_PARAMETERS = frozenset(
     {
+        "operation",
         "user_id",
         "source",
         "idempotency_key",
         "max_cost_usd_micros",
         "model",
+        "callback_url",
         "image",
         "audio",
         "mask_image",
+        "scene",
+        "story_context",
     }
 )
 
@@ -97,16 +101,25 @@ def resolve(entry: ModelEntry, request: GenerationRequest) -> Parameters:
         value = given.get(name, parameter.default)
         if value is not None and name in given:
             _check(name, value, parameter)
-        elif value is None and isinstance(parameter, TextParameter) and parameter.required:
+        elif value is None and _must_be_given(name, parameter, request):
             raise _refused(name, None, "a text")
         if value is not None:
             values[name] = value
-    if entry.audio is None and getattr(request, "audio", None) is not None:
-        raise RequestRefused(
-            FailureKind.INVALID_REQUEST,
-            f"audio: {entry.title} does not take it; it makes no use of sound.",
-        )
+    taken = {"image": True, "audio": entry.audio is not None, "mask_image": entry.mask}
+    for role in request.media:
+        if not taken[role]:
+            raise RequestRefused(
+                FailureKind.INVALID_REQUEST,
+                f"{role}: {entry.title} does not take it;"
+                f" it takes {', '.join(name for name, takes in taken.items() if takes)}.",
+            )
     return values
+
+
+def _must_be_given(name: str, parameter: Parameter, request: GenerationRequest) -> bool:
+    """A text that the request has no field for is made by us."""
+    required = isinstance(parameter, TextParameter) and parameter.required
+    return required and name in type(request).model_fields
 
 
 def _check(name: str, value: Scalar, parameter: Parameter) -> None:
@@ -171,13 +184,16 @@ def quote(
     parameters: Parameters,
     image: ImageFacts,
     audio: AudioFacts | None = None,
+    mask_image: ImageFacts | None = None,
 ) -> Quote:
     """Price, true size and times, for inputs that fit.
 
     Raises:
-        RequestRefused: the picture or the sound does not fit the model.
+        RequestRefused: a picture or the sound does not fit the model.
     """
     check_image(entry.image, image)
+    if mask_image is not None:
+        check_image(entry.image, mask_image, "mask_image")
     if entry.audio is not None and audio is not None:
         check_audio(entry.audio, audio)
     if entry.audio is not None and entry.audio.required and audio is None:

@@ -41,6 +41,8 @@ class GenerationResult(BaseModel):
     sha256: str
     file_size_bytes: int
     cost_usd_micros: int
+    prompt_by: str | None = None
+    """Who made the prompt: `caller`, `rule` or `llm`; None where none was sent."""
     warnings: tuple[str, ...] = ()
 
 
@@ -60,7 +62,7 @@ class Generation(BaseModel):
     prediction_id: str | None = None
     prompt: str | None = None
     prompt_by: str | None = None
-    """`caller`, `rule` or `llm`."""
+    """`caller`, `rule` or `llm`; None where none was sent."""
     duration_s: float | None = None
     """The file's; before there is a file, what was asked."""
     resolution: str | None = None

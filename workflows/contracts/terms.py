@@ -28,6 +28,10 @@ class Terms(BaseModel):
     """Without the texts, which stay in the database."""
     quote: Quote
     reserved_at: datetime
+    prompt_characters_max: int = 2000
+    """The model's limit for a prompt that we make."""
+    callback: bool = False
+    """Whether stage changes are told to a `callback_url`."""
     heartbeat_timeout_s: int = 60
     """How soon a dead worker's poll is taken over."""
 

@@ -24,11 +24,25 @@ def _printable(text: str) -> str:
     return text
 
 
-Prose = Annotated[str, AfterValidator(storable), StringConstraints(max_length=20_000)]
+Storable = Annotated[str, AfterValidator(storable)]
+"""Text of any length that every store can hold."""
+
+Prose = Annotated[Storable, StringConstraints(max_length=20_000)]
 """Text for a model. Each model's own, smaller limit stands in the catalogue."""
 
 Name = Annotated[str, AfterValidator(_printable), StringConstraints(min_length=1, max_length=200)]
 """A short identifier from outside: a user id, an idempotency key, a workflow id."""
+
+_TAGS = frozenset(
+    {"inline", "stored", "image-to-video", "scene-animation", "talking-avatar", "MediaById"}
+)
+
+
+def place_of(location: tuple[int | str, ...]) -> str:
+    """Where a validation error is, as callers write it: without the tags of unions."""
+    parts = (str(part) for part in location if part not in _TAGS)
+    return ".".join(parts) or "input"
+
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)]
 UsdMicros = Annotated[int, Field(ge=0, le=2**53, strict=True)]

@@ -280,7 +280,7 @@ async def test_the_work_of_a_reserved_generation_is_what_was_agreed(database: Po
 async def test_a_prompt_is_stored_once(database: Pool) -> None:
     await a_generation(database)
 
-    await database.execute(generations.SQL["set_prompt"], "gen_one", "another", "llm")
+    await database.execute(generations.SQL["set_prompt"], "gen_one", "another", "llm", [])
 
     assert await database.fetchval("SELECT prompt FROM generations") == "a calm sea"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.database.pool import Pool
 from activities.generations.reading import Reader
 from activities.ledger.activities import LedgerActivities
+from activities.ledger.admission import Admission
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
@@ -36,11 +38,13 @@ def inputs(database: Pool, store: MediaStore, media_settings: MediaSettings) -> 
 def ledger(database: Pool, inputs: Inputs) -> LedgerActivities:
     return LedgerActivities(
         pool=database,
-        catalogue=load_catalogue(),
-        inputs=inputs,
-        settings=LedgerSettings(default_plan="free"),
-        provider=ProviderIdentity("http://127.0.0.1:9/api/v3", "0123456789ab"),
-        heartbeat_timeout_s=60,
+        admission=Admission(
+            catalogue=load_catalogue(),
+            inputs=inputs,
+            settings=LedgerSettings(default_plan="free"),
+            provider=ProviderIdentity("http://127.0.0.1:9/api/v3", "0123456789ab"),
+            heartbeat_timeout_s=60,
+        ),
     )
 
 
@@ -127,7 +131,8 @@ async def test_what_is_refused_holds_nothing_and_does_not_use_the_id_up(
     told: str,
 ) -> None:
     capped = {"default_plan": "free", "spend_limit_usd_day": "1"}
-    ledger.settings = LedgerSettings.model_validate(capped)
+    settings = LedgerSettings.model_validate(capped)
+    ledger.admission = replace(ledger.admission, settings=settings)
 
     with pytest.raises(ApplicationError) as refused:
         await reserve(ledger, media_id, **asked)
@@ -184,7 +189,7 @@ async def test_a_picture_whose_server_is_away_may_be_tried_again(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     private = media_settings.model_copy(update={"allow_private_inputs": True})
-    ledger.inputs = Inputs(database, store, private)
+    ledger.admission = replace(ledger.admission, inputs=Inputs(database, store, private))
 
     away = await reserve_from_url(ledger, f"https://127.0.0.1:{port}/picture.jpg")
 

@@ -1,0 +1,109 @@
+"""Starting the workflow of a claimed generation, once: the same key gives the same generation."""
+
+import uuid
+
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities.database.pool import Pool
+from activities.generations import repository as generations
+from activities.ledger.repository import plan_of
+from activities.ledger.settings import LedgerSettings
+from starter.places import NotReachable
+from workflows.contracts import queues
+from workflows.contracts.catalogue import Catalogue
+from workflows.contracts.failures import FailureKind, failure
+from workflows.contracts.ids import generation_id_for
+from workflows.contracts.media import MediaById
+from workflows.contracts.quoting import choose
+from workflows.contracts.requests import WORKFLOW_TYPES, GenerationRequest, SceneAnimationRequest
+from workflows.contracts.stages import TERMINAL, Stage, Status
+from workflows.contracts.texts import summary_of
+
+
+class Launcher:
+    """Claims ids and starts workflows."""
+
+    def __init__(
+        self, temporal: Client, pool: Pool, catalogue: Catalogue, settings: LedgerSettings
+    ) -> None:
+        self._temporal = temporal
+        self._pool = pool
+        self._catalogue = catalogue
+        self._settings = settings
+
+    async def start(self, request: GenerationRequest) -> str:
+        """Start a request that is complete; returns the id of its generation.
+
+        Raises:
+            RequestRefused: the key names another request, or the user is on no plan.
+            NotReachable: Temporal could not be asked; nothing was reserved.
+        """
+        key = request.idempotency_key or uuid.uuid4().hex
+        request = request.model_copy(update={"idempotency_key": key})
+        generation_id = generation_id_for(request.user_id, key)
+        async with self._pool.acquire() as connection:
+            # Who has no plan is refused before anything is recorded.
+            plan = await plan_of(connection, request.user_id, self._settings)
+            user_hash = await generations.user_hash(connection, request.user_id)
+            claimed = await generations.claim(connection, generation_id, request)
+        first = claimed.generation_id
+        if claimed.stage not in TERMINAL:
+            await self._start_workflow(first, request, user_hash, plan.fairness_weight)
+        return first
+
+    async def _start_workflow(
+        self, generation_id: str, request: GenerationRequest, user_hash: str, weight: float
+    ) -> None:
+        model = choose(self._catalogue, request).title
+        attributes = TypedSearchAttributes(
+            [
+                SearchAttributePair(queues.USER, user_hash),
+                SearchAttributePair(queues.OPERATION, request.operation.value),
+                SearchAttributePair(queues.SOURCE, request.source.value),
+                SearchAttributePair(queues.STATUS, Status.RUNNING.value),
+            ]
+        )
+        try:
+            await self._temporal.start_workflow(
+                WORKFLOW_TYPES[request.operation],
+                request.model_dump(mode="json", exclude_none=True),
+                id=generation_id,
+                task_queue=queues.TaskQueue.GENERATIONS.value,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                # A refused or lost run may start over under its id; the ledger never pays twice.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                static_summary=summary_of(f"{model}: {_what(request)}"),
+                search_attributes=attributes,
+                priority=Priority(fairness_key=user_hash, fairness_weight=weight),
+            )
+        except WorkflowAlreadyStartedError:
+            # It completed between the claim and the start: the claim's generation is the answer.
+            return
+        except RPCError as error:
+            await self._start_failed(generation_id)
+            raise NotReachable(f"Temporal did not take the start ({error.status.name}).") from error
+
+    async def _start_failed(self, generation_id: str) -> None:
+        """No list should show a start that nobody took; a workflow that did begin revives it."""
+        told = failure(FailureKind.INTERNAL, "Temporal did not take the start.")
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(generations.SQL["lock"], generation_id)
+            if row is not None and Stage(row["stage"]) is Stage.ACCEPTED:
+                await generations.record(connection, generation_id, Stage.FAILED, failure=told)
+
+
+def _what(request: GenerationRequest) -> str:
+    """What is asked for, in the caller's words, for the Web UI."""
+    if isinstance(request, SceneAnimationRequest):
+        scene = request.scene
+        return "a stored scene" if isinstance(scene, MediaById) else scene.heading()
+    return request.prompt or "a talking avatar"
