@@ -2,11 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-ROOMS := workflows activities workers starter tests benchmarks
+ROOMS := workflows activities workers starter tests benchmarks examples
 
 .PHONY: demo test check bench fmt lock clean
 
-demo: .venv/.ready  ## two real videos from two real pictures, through the whole machinery
+demo: .venv/.ready  ## all three operations on real pictures and real speech, through the whole machinery
 	$(BIN)/stillmotion demo
 
 # Two processes: most tests wait for a server. A file stays whole, so that its stack is started once.
