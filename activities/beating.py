@@ -1,10 +1,11 @@
-"""Heartbeats while an activity awaits something else."""
+"""Heartbeats while an activity awaits something else, and waits that a worker hands over."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 HEARTBEAT_INTERVAL_S = 5.0
 """Well inside the shortest heartbeat timeout (`workflows.timeouts`, 20 s)."""
@@ -30,3 +31,41 @@ async def heartbeats() -> AsyncGenerator[None]:
         beating.cancel()
         with suppress(asyncio.CancelledError):
             await beating
+
+
+async def pause(seconds: float, wake: asyncio.Event | None = None) -> None:
+    """Wait for a while, or until `wake` is set, with a heartbeat now and then.
+
+    A heartbeat's reply brings the cancel. A worker that stops hands the wait over at once, instead
+    of draining as long as it may.
+
+    Raises:
+        ApplicationError: the worker stops; another one goes on.
+    """
+    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+    waits = {stopping} if wake is None else {stopping, asyncio.create_task(_woken(wake))}
+    try:
+        while seconds > 0:
+            activity.heartbeat()
+            ended, _ = await asyncio.wait(
+                waits,
+                timeout=min(seconds, HEARTBEAT_INTERVAL_S),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if stopping in ended:
+                raise ApplicationError(
+                    "The worker stops; another one goes on waiting.",
+                    type="WorkerStops",
+                    category=ApplicationErrorCategory.BENIGN,
+                )
+            if ended:
+                return
+            seconds -= HEARTBEAT_INTERVAL_S
+    finally:
+        for each in waits:
+            each.cancel()
+
+
+async def _woken(wake: asyncio.Event) -> None:
+    """`Event.wait` for a task of its own."""
+    await wake.wait()

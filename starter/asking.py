@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from activities.callbacks.rules import require_callback
+from activities.callbacks.settings import CallbackSettings
 from activities.ledger.expectations import usual_s
 from activities.ledger.pricing import checks, quote_by_role
 from activities.media.documents import parse_document
 from activities.media.errors import MediaInvalid
 from activities.media.inputs import Inputs
+from activities.prompts.lengths import prompt_limit
+from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
-from starter.sources import MediaSource, measure, to_reference
+from starter.sources import MediaSource, is_media_id, measure, to_reference
 from workflows.contracts.catalogue import Catalogue
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import (
@@ -33,7 +37,13 @@ from workflows.contracts.requests import (
     SceneAnimationRequest,
     TalkingAvatarRequest,
 )
-from workflows.contracts.stories import INLINE_BYTES_MAX, Scene, StoryContext, Telling
+from workflows.contracts.stories import (
+    DOCUMENT_BYTES_MAX,
+    INLINE_BYTES_MAX,
+    Scene,
+    StoryContext,
+    Telling,
+)
 from workflows.contracts.texts import place_of
 
 StorySource = Mapping[str, Any] | Telling | Path | MediaById | str
@@ -48,10 +58,28 @@ _VALUE_CHARACTERS_MAX = 100
 class Asking:
     """Makes requests of what people and backends have."""
 
-    def __init__(self, inputs: Inputs, catalogue: Catalogue, provider_url: str) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        catalogue: Catalogue,
+        provider_url: str,
+        callbacks: CallbackSettings,
+    ) -> None:
         self._inputs = inputs
         self._catalogue = catalogue
         self._provider = provider_name(provider_url)
+        self._callbacks = callbacks
+
+    async def check(self, operation: Operation, fields: Mapping[str, Any]) -> None:
+        """Refuse what can be refused before any picture or sound is looked at; stores nothing.
+
+        Raises:
+            RequestRefused: what can't be done as written.
+        """
+        told, large = _stories(fields)
+        draft = _draft(operation, fields, told, large)
+        resolve(choose(self._catalogue, draft), draft)
+        await require_callback(self._inputs.pool, draft, self._callbacks)
 
     async def request(self, operation: Operation, fields: Mapping[str, Any]) -> GenerationRequest:
         """The validated request, its files uploaded; nothing is started.
@@ -63,6 +91,7 @@ class Asking:
         draft = _draft(operation, fields, told, large)
         entry = choose(self._catalogue, draft)
         resolve(entry, draft)
+        await require_callback(self._inputs.pool, draft, self._callbacks)
         user_id = draft.user_id
         stored: dict[str, Any] = {
             role: await to_reference(self._inputs, user_id, source, role, checks(entry, role))
@@ -84,13 +113,34 @@ class Asking:
         draft = _draft(operation, fields, told, large)
         entry = choose(self._catalogue, draft)
         values = resolve(entry, draft)
+        await require_callback(self._inputs.pool, draft, self._callbacks)
         facts: dict[Role, InputFacts] = {
             role: await measure(self._inputs, draft.user_id, source, role)
             for role, source in _files(fields).items()
         }
+        for role, reference in draft.documents.items():
+            if role not in large:
+                await self._inputs.resolve(draft.user_id, reference, role)
         quoted = quote_by_role(self._catalogue, entry, values, facts)
         expected_s = await usual_s(self._inputs.pool, entry, quoted.duration_s, self._provider)
         return draft, quoted.model_copy(update={"expected_s": expected_s})
+
+    async def wish(self, operation: Operation, fields: Mapping[str, Any]) -> Wish:
+        """What the request's prompt would be made of; no file is looked at, nothing is stored.
+
+        Raises:
+            RequestRefused: the model doesn't take the request, or a stored scene or story is none.
+        """
+        told, large = _stories(fields)
+        draft = _draft(operation, fields, told, large)
+        entry = choose(self._catalogue, draft)
+        duration_s = resolve(entry, draft).get("duration_s")
+        return await wish_for(
+            self._inputs,
+            draft.model_copy(update={**told}),
+            duration_s=None if duration_s is None else float(duration_s),
+            characters_max=prompt_limit(entry),
+        )
 
     async def _store(self, user_id: str, role: Role, told: Telling | MediaById) -> MediaById:
         assert isinstance(told, Telling), "only what is inline can be too large for it"
@@ -113,6 +163,18 @@ def operation_named(name: str) -> Operation:
         raise RequestRefused(
             FailureKind.INVALID_REQUEST, f"operation_type: {str(name)[:80]!r}; allowed: {names}."
         ) from None
+
+
+def check_story_file(role: Role, path: Path) -> None:
+    """Look whether a JSON file can be the scene or the story of a request, before it is stored.
+
+    Raises:
+        RequestRefused: it can't, and why.
+    """
+    told = _told(role, path)
+    if isinstance(told, Scene) and not told.is_told():
+        needed = "a title, a description or an image_prompt is needed"
+        raise RequestRefused(FailureKind.INVALID_REQUEST, f"{role}: {needed}.")
 
 
 def tellings_of(
@@ -151,7 +213,7 @@ def _told(role: Role, source: StorySource) -> Telling | MediaById:
     match source:
         case Telling() | MediaById():
             return source
-        case str() if source.startswith("med_"):
+        case str() if is_media_id(source):
             return MediaById(media_id=source)
         case Path() | str():
             given: Any = _document(role, Path(source))
@@ -165,7 +227,8 @@ def _told(role: Role, source: StorySource) -> Telling | MediaById:
 
 def _document(role: Role, path: Path) -> dict[str, Any]:
     try:
-        return parse_document(path.read_bytes(), path.name)
+        with path.open("rb") as file:
+            return parse_document(file.read(DOCUMENT_BYTES_MAX + 1), path.name)
     except (OSError, ValueError) as error:
         told = f"{role}: {str(path)[:120]!r} can't be read; allowed: a readable JSON file."
         raise RequestRefused(FailureKind.INVALID_MEDIA, told) from error
@@ -200,11 +263,14 @@ def _refused(
     if first["type"] == "extra_forbidden" and takes is not None:
         told = f"{field}: it is not taken; allowed: {', '.join(takes)}."
         return RequestRefused(FailureKind.INVALID_REQUEST, told)
+    message = first["msg"].removeprefix("Value error, ")
     value = repr(first["input"])
     shown = value if len(value) <= _VALUE_CHARACTERS_MAX else value[:97] + "..."
-    told = f"{field}: {shown}: {first['msg']}."
+    told = f"{field}: {shown}: {message}."
     if first["type"] == "missing":
         told = f"{field}: missing."
+    elif isinstance(first["input"], BaseModel):
+        told = f"{field}: {message}."
     elif not first["loc"] and role is None:
-        told = f"{first['msg'].removeprefix('Value error, ')}."
+        told = f"{message}."
     return RequestRefused(FailureKind.INVALID_REQUEST, told)

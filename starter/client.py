@@ -22,8 +22,14 @@ from activities.ledger.repository import SQL as LEDGER
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
 from activities.library import repository as library
 from activities.media.inputs import Inputs
+from activities.prompts.settings import LlmSettings
+from activities.prompts.writing import Prompt, Writer
 from activities.provider.identity import provider_name
 from starter.asking import Asking, StorySource, operation_named
+from starter.batch_asking import BatchAsking, Items
+from starter.batch_handles import BatchHandle
+from starter.batches import Batches
+from starter.callbacks import Callbacks
 from starter.handles import GenerationHandle
 from starter.launching import Launcher
 from starter.places import (
@@ -52,8 +58,11 @@ class VideoClient:
         self.reader = Reader(pool, self.store)
         self.inputs = Inputs(pool, self.store, place.media)
         self.catalogue = load_catalogue(place.ledger.catalogue)
-        self.asking = Asking(self.inputs, self.catalogue, place.provider_url)
-        self.launcher = Launcher(temporal, pool, self.catalogue, place.ledger)
+        self.asking = Asking(self.inputs, self.catalogue, place.provider_url, place.callbacks)
+        self.launcher = Launcher(temporal, pool, self.catalogue, place.ledger, place.callbacks)
+        self.callbacks = Callbacks(temporal, pool)
+        items = BatchAsking(self.asking, self.inputs, self.catalogue, place.provider_url)
+        self.batches = Batches(temporal, pool, self.store, items, place.ledger)
         self.place = place
         self._pool = pool
         self._stack = stack
@@ -201,6 +210,51 @@ class VideoClient:
     async def _start(self, operation: Operation, fields: dict[str, Any]) -> GenerationHandle:
         return await self.start(await self.asking.request(operation, fields))
 
+    async def batch(
+        self,
+        items: Items,
+        *,
+        user_id: str,
+        source: Source = Source.API,
+        **options: Any,  # noqa: ANN401 - of the batch itself, as below
+    ) -> BatchHandle:
+        """Start up to 500 generations as one, or go on with what the same key names.
+
+        Every item is checked before the first file is uploaded. Quota for the whole is reserved at
+        once, or the whole is refused (`BatchHandle.result`); an item that fails leaves the others.
+
+        Args:
+            items: dicts of `operation` and the fields of its request; media in any form of
+                `image_to_video`; an `idempotency_key` of its own names that item's generation.
+            user_id: whose quota it takes.
+            source: the product that asks; an item may name another.
+            **options: `idempotency_key` of the whole; `max_cost_usd_micros`: refuse when the sum
+                is higher; `max_parallel`: 1 to 100 at a time, 5 unless given.
+
+        Raises:
+            ItemRefused: an item that can't be done as written, by its position from 1.
+            RequestRefused: what is wrong with the batch; nothing was reserved or submitted.
+        """
+        return await self.batches.make(items, user_id=user_id, source=source, **options)
+
+    async def redo(
+        self,
+        batch_id: str,
+        *,
+        user_id: str | None = None,
+        **options: Any,  # noqa: ANN401 - of the batch itself, as in `batch`
+    ) -> BatchHandle:
+        """Start what failed or was cancelled in a batch that has ended, as a new batch.
+
+        New generations with reservations of their own. Without a key in `options`, a second redo of
+        the same batch is the first one; its own failures are redone from it.
+
+        Raises:
+            UnknownBatch: none, several, or another owner's.
+            RequestRefused: the batch goes on, or nothing of it is to be done again.
+        """
+        return await self.batches.redo(batch_id, user_id=user_id, **options)
+
     # Before spending
 
     async def estimate(self, request: GenerationRequest) -> Estimate:
@@ -224,6 +278,31 @@ class VideoClient:
             RequestRefused: the model doesn't take the request, or the user is on no plan.
         """
         return await self._judged(*await self.asking.measured(operation, fields))
+
+    async def prompt_for(
+        self,
+        operation: Operation,
+        **fields: Any,  # noqa: ANN401 - the fields of the request
+    ) -> Prompt:
+        """The prompt that a worker would make of what `request` takes, without spending.
+
+        Nothing is uploaded, stored or started; pictures and sound are not looked at. A scene's is
+        written anew at each call by the LLM of the environment or the stack, which is asked once;
+        by rule where that gives none, and `warnings` say why. The caller's own words come back
+        trimmed. `prompt` and `prompt_by` are None where a talking avatar needs none.
+
+        Raises:
+            RequestRefused: the model doesn't take the request, or a stored scene or story is none.
+        """
+        wish = await self.asking.wish(operation, fields)
+        settings = _llm_settings(self.place)
+        if not settings.is_configured or operation is not Operation.SCENE_ANIMATION:
+            return await Writer(None).write(wish)
+        # Imported when it is asked: the SDK would slow every other use of this client down.
+        from activities.prompts.llm import Llm  # noqa: PLC0415
+
+        async with Llm(settings) as llm:
+            return await Writer(llm).write(wish)
 
     async def _judged(self, request: GenerationRequest, quoted: Quote) -> Estimate:
         """Whether the quote would be granted now: by the caller's own limit, the plan, the caps."""
@@ -271,9 +350,13 @@ class VideoClient:
         source: str | None = None,
         operation: str | None = None,
         words: str | None = None,
+        tag: str | None = None,
         limit: int = 100,
     ) -> list[library.Asset]:
-        """Finished videos, newest first; `words` are searched in title, description and prompt."""
+        """Finished videos, newest first.
+
+        `words` are searched in title, description and prompt; `tag` is one whole tag: `scene_3`.
+        """
         return await library.find(
             self._pool,
             self.store,
@@ -281,6 +364,7 @@ class VideoClient:
             source=source,
             operation=operation,
             words=words,
+            tag=tag,
             limit=limit,
         )
 
@@ -311,3 +395,14 @@ class VideoClient:
         """Limit, reserved, settled and remaining of the user's present period."""
         async with self._pool.acquire() as connection:
             return await usage_of(connection, user_id, self.place.ledger)
+
+
+def _llm_settings(place: Place) -> LlmSettings:
+    """What the workers of this place ask: a sandbox's LLM, else the environment's or stack's."""
+    stack = place.stack
+    if stack is None or stack.live:
+        settings = LlmSettings()
+        if settings.is_configured or stack is None:
+            return settings
+    # The environment's key is for another endpoint.
+    return LlmSettings.model_validate({"api_key": None, "base_url": stack.llm})

@@ -1,7 +1,10 @@
 """A handle on one generation: follow it, steer it, read what it made."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import inspect
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +25,15 @@ from workflows.contracts.stages import PARKED, TERMINAL, Stage, Status
 if TYPE_CHECKING:
     from starter.client import VideoClient
 
+OnProgress = Callable[[int, str], object]
+"""Told of every change: the percent, 0 to 100 and never falling, and a message for people. What it
+answers is awaited if it can be, and else ignored."""
+
 LOOK_INTERVAL_S = 0.25
 """A look reads two indexed rows; no long poll at Temporal is held, so followers cost it nothing."""
+
+LOOK_AGAIN_S = 20.0
+"""After `resume`, a worker asks the provider: until then a park says nothing of what comes next."""
 
 ANSWER_S = 20.0
 """A decision asks the provider, which takes seconds; without a worker nobody ever answers."""
@@ -66,6 +76,7 @@ class GenerationHandle:
     def __init__(self, client: "VideoClient", generation_id: str, user_id: str | None) -> None:
         self._client = client
         self._user_id = user_id
+        self._looks_again_until = 0.0
         self.id = generation_id
 
     async def facts(self) -> ProgressFacts:
@@ -76,7 +87,7 @@ class GenerationHandle:
         """Stage, estimated percent, ETA and a message for people."""
         return estimate(await self.facts(), datetime.now(UTC))
 
-    async def updates(self, interval_s: float = LOOK_INTERVAL_S) -> AsyncIterator[Progress]:
+    async def updates(self, interval_s: float = LOOK_INTERVAL_S) -> AsyncGenerator[Progress]:
         """Progress now and whenever it changes, until the end; percent never goes backwards."""
         told: Progress | None = None
         highest = 0
@@ -95,22 +106,35 @@ class GenerationHandle:
                 return
             await asyncio.sleep(interval_s)
 
-    async def result(self, timeout: float | None = None) -> Generation:  # noqa: ASYNC109 - public name
+    async def result(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - public name
+        on_progress: OnProgress | None = None,
+    ) -> Generation:
         """The finished generation.
 
         Args:
             timeout: Seconds to wait at most; None = until it ends or parks.
+            on_progress: Called with percent and message, now and at every change, up to the last;
+                where it is async, it is awaited before the next look. Its time counts as waiting.
 
         Raises:
             GenerationFailed: it failed or was cancelled.
-            NotFinished: still running after `timeout`, or parked. It goes on by itself.
+            NotFinished: still running after `timeout`, or parked (after a `resume` of this
+                handle: parked still). It goes on by itself.
+            Exception: what `on_progress` raises ends the waiting, not the generation.
         """
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):
-                async for seen in self.updates():
-                    if seen.stage in PARKED:
+            async with limit, aclosing(self.updates()) as updates:
+                async for seen in updates:
+                    if on_progress is not None:
+                        await _told(on_progress, seen)
+                    if seen.stage in PARKED and not await self.leaves_its_park():
                         raise NotFinished(seen)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise NotFinished(await self.progress()) from None
         generation = await self.read_generation()
         if generation.status is not Status.COMPLETED:
@@ -147,7 +171,18 @@ class GenerationHandle:
         Raises:
             NotReachable: Temporal could not be asked.
         """
-        return await self._steer(lambda workflow: workflow.signal("resume"))
+        asked = await self._steer(lambda workflow: workflow.signal("resume"))
+        if asked:
+            self._looks_again_until = time.monotonic() + LOOK_AGAIN_S
+        return asked
+
+    async def leaves_its_park(self) -> bool:
+        """Whether a parked generation goes on; False at once where this handle didn't resume it."""
+        while time.monotonic() < self._looks_again_until:
+            if (await self.facts()).stage not in PARKED:
+                return True
+            await asyncio.sleep(LOOK_INTERVAL_S)
+        return False
 
     async def cancel(self) -> bool:
         """Ask for the end. Durable without workers; a job that has finished meanwhile is kept.
@@ -204,3 +239,9 @@ class GenerationHandle:
         """Whether waiting longer would bring nothing by itself."""
         stage: Stage = (await self.facts()).stage
         return stage in TERMINAL or stage in PARKED
+
+
+async def _told(on_progress: OnProgress, seen: Progress) -> None:
+    answer = on_progress(seen.percent, seen.message)
+    if inspect.isawaitable(answer):
+        await answer

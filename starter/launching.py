@@ -13,6 +13,8 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from activities.callbacks.rules import require_callback
+from activities.callbacks.settings import CallbackSettings
 from activities.database.pool import Pool
 from activities.generations import repository as generations
 from activities.ledger.repository import plan_of
@@ -33,20 +35,28 @@ class Launcher:
     """Claims ids and starts workflows."""
 
     def __init__(
-        self, temporal: Client, pool: Pool, catalogue: Catalogue, settings: LedgerSettings
+        self,
+        temporal: Client,
+        pool: Pool,
+        catalogue: Catalogue,
+        settings: LedgerSettings,
+        callbacks: CallbackSettings,
     ) -> None:
         self._temporal = temporal
         self._pool = pool
         self._catalogue = catalogue
         self._settings = settings
+        self._callbacks = callbacks
 
     async def start(self, request: GenerationRequest) -> str:
         """Start a request that is complete; returns the id of its generation.
 
         Raises:
-            RequestRefused: the key names another request, or the user is on no plan.
+            RequestRefused: the key names another request, the user is on no plan, or its
+                callback_url can't be told.
             NotReachable: Temporal could not be asked; nothing was reserved.
         """
+        await require_callback(self._pool, request, self._callbacks)
         key = request.idempotency_key or uuid.uuid4().hex
         request = request.model_copy(update={"idempotency_key": key})
         generation_id = generation_id_for(request.user_id, key)

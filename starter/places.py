@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
+from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
@@ -34,6 +35,7 @@ class Place(NamedTuple):
     database: DatabaseSettings
     media: MediaSettings
     ledger: LedgerSettings
+    callbacks: CallbackSettings
     temporal: str | None
     """None = by `TEMPORAL_*` and `temporal.toml`."""
     stack: StackAddress | None
@@ -56,6 +58,7 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
             DatabaseSettings(),  # pyright: ignore[reportCallIssue]
             MediaSettings(),  # pyright: ignore[reportCallIssue]
             LedgerSettings(),
+            CallbackSettings(),
             None,
             None,
             ProviderSettings().base_url,
@@ -70,6 +73,7 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
         DatabaseSettings(database_url=SecretStr(stack.database), database_connections_max=4),
         MediaSettings(media_url=stack.media),
         LedgerSettings(),
+        _callbacks_of(stack),
         stack.temporal,
         stack,
         stack.provider,
@@ -110,6 +114,15 @@ async def connect_temporal(place: Place) -> Client:
     except RuntimeError as error:
         address = config.get("target_host", "localhost:7233")
         raise NotReachable(f"Temporal does not answer at {address}. {place.remedy}") from error
+
+
+def _callbacks_of(stack: StackAddress) -> CallbackSettings:
+    """What the workers of a stack go by: its own key, and receivers on a developer's machine."""
+    file = Path(stack.secret_key_file) if stack.secret_key_file is not None else None
+    settings = CallbackSettings(secret_key=None, secret_key_file=file)
+    if stack.live or "STILLMOTION_ALLOW_PRIVATE_CALLBACKS" in os.environ:
+        return settings
+    return settings.model_copy(update={"allow_private_callbacks": True})
 
 
 def _dev(data_dir: Path) -> str:

@@ -67,13 +67,18 @@ async def upload(
         return (await inputs.add(user_id, path, role, check)).media_id
 
 
+def is_media_id(text: str) -> bool:
+    """Whether `text` is a media id, not the name of a file."""
+    return _MEDIA_ID.fullmatch(text) is not None
+
+
 def _reference(source: MediaSource, role: Role) -> MediaReference | None:
     """The reference that `source` is already; None for a file, bytes, base64."""
     if isinstance(source, MediaById | MediaByUrl):
         return source
     if not isinstance(source, str):
         return None
-    if _MEDIA_ID.fullmatch(source):
+    if is_media_id(source):
         return MediaById(media_id=source)
     if source.startswith("http://"):
         raise _refused(role, "the URL is not https", "https URLs, files, base64")

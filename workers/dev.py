@@ -5,6 +5,7 @@ that is started again when it dies. Every child ends with this process, however 
 """
 
 import asyncio
+import base64
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ import asyncpg
 import httpx
 from temporalio.api.enums.v1 import IndexedValueType
 
+from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
 from activities.provider.settings import ProviderSettings
 from workers.embedded.children import Child, Inheritance, start_child
@@ -44,6 +46,8 @@ SEARCH_ATTRIBUTE_TYPES = {
 LOCAL_USER = "local"
 LOCAL_PLAN = "pro"
 SANDBOX_START_S = 30.0
+KEY_FILE = "secret.key"
+"""In the data directory, readable by its owner only."""
 
 
 class Options(NamedTuple):
@@ -86,6 +90,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             media=directory.folder("media").as_uri(),
             provider=provider,
             llm=llm,
+            secret_key_file=str(_secret_key(directory)),
             live=live is not None,
         )
         if options.workers:
@@ -136,6 +141,18 @@ def _is_live(options: Options) -> bool:
     if options.live and not has_key:
         raise LiveWithoutKey("--live needs the provider's key in WAVESPEED_API_KEY.")
     return options.live or (has_key and bool(os.environ.get("WAVESPEED_BASE_URL")))
+
+
+def _secret_key(directory: DataDirectory) -> Path:
+    """The file of this stack's own key, made at the first start."""
+    path = directory.path / KEY_FILE
+    if not path.exists():
+        aside = path.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
+        aside.write_text(base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode() + "\n", "ascii")
+        aside.replace(path)
+    return path
 
 
 @asynccontextmanager

@@ -9,12 +9,14 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workers.settings import WorkerSettings
 from workers.wiring import Activities
+from workflows.batch import Batch
+from workflows.callbacks import Callbacks
 from workflows.contracts.queues import TaskQueue
 from workflows.image_to_video import ImageToVideo
 from workflows.scene_animation import SceneAnimation
 from workflows.talking_avatar import TalkingAvatar
 
-WORKFLOWS = (ImageToVideo, SceneAnimation, TalkingAvatar)
+WORKFLOWS = (ImageToVideo, SceneAnimation, TalkingAvatar, Callbacks, Batch)
 
 # Our own modules are passed through: reloaded per run they cost three times the CPU, and their
 # models become other classes. The restrictions on clocks, randomness and I/O stay.

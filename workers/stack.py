@@ -29,7 +29,15 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
     if not stack.live:
         environment = without_real_keys(environment)
         environment |= {"WAVESPEED_API_KEY": SANDBOX_KEY, "WAVESPEED_BASE_URL": stack.provider}
+        if stack.llm is not None:
+            environment |= {"OPENAI_API_KEY": SANDBOX_KEY, "OPENAI_BASE_URL": stack.llm}
         environment.setdefault("STILLMOTION_SETTLE_DELAY_S", str(SANDBOX_SETTLE_DELAY_S))
+        # A developer's receiver listens on this machine.
+        environment.setdefault("STILLMOTION_ALLOW_PRIVATE_CALLBACKS", "true")
+    if stack.secret_key_file is not None:
+        # Its database was encrypted with its own key.
+        environment.pop("STILLMOTION_SECRET_KEY", None)
+        environment["STILLMOTION_SECRET_KEY_FILE"] = stack.secret_key_file
     environment.setdefault("STILLMOTION_HEARTBEAT_TIMEOUT_S", str(EMBEDDED_HEARTBEAT_TIMEOUT_S))
     environment.setdefault("STILLMOTION_DRAIN_S", str(EMBEDDED_DRAIN_S))
     for name in ("TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_TLS"):

@@ -9,8 +9,17 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
+from activities.batches.activities import BatchActivities
+from activities.batches.admission import BatchAdmission
+from activities.callbacks.activities import CallbackActivities
+from activities.callbacks.repository import Callbacks
+from activities.callbacks.rules import callback_policy
+from activities.callbacks.settings import CallbackSettings
+from activities.callbacks.signing import Signers
+from activities.callbacks.telling import Teller
 from activities.database.pool import connect
 from activities.database.settings import DatabaseSettings
+from activities.generations.notices import Notices
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.admission import Admission
 from activities.ledger.catalogues import load_catalogue
@@ -22,6 +31,9 @@ from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.prompts.activities import PromptActivities
+from activities.prompts.llm import Llm
+from activities.prompts.settings import LlmSettings
+from activities.prompts.writing import Writer
 from activities.provider.activities import ProviderActivities
 from activities.provider.reconciliation import Reconciliation
 from activities.provider.settings import ProviderSettings
@@ -50,8 +62,10 @@ class Settings:
     database: DatabaseSettings = field(default_factory=_database_settings)
     media: MediaSettings = field(default_factory=_media_settings)
     provider: ProviderSettings = field(default_factory=ProviderSettings)
+    llm: LlmSettings = field(default_factory=LlmSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    callbacks: CallbackSettings = field(default_factory=CallbackSettings)
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,8 @@ class Activities:
     provider: ProviderActivities
     media: MediaActivities
     library: LibraryActivities
+    callbacks: CallbackActivities
+    batches: BatchActivities
 
     def by_queue(self) -> dict[TaskQueue, Sequence[Activity]]:
         """Which queue serves which activity; each stands in exactly one."""
@@ -75,15 +91,22 @@ class Activities:
                 self.provider.check,
                 self.provider.withdraw,
                 self.library.save,
+                self.callbacks.give_up,
+                self.batches.look,
+                self.batches.list_waiting,
+                self.batches.list_started,
+                self.batches.close_waiting,
+                self.batches.close,
             ),
             TaskQueue.SUBMIT: (
                 self.provider.submit,
                 self.provider.reconcile,
                 self.provider.resolve,
             ),
-            TaskQueue.POLL: (self.provider.poll,),
+            TaskQueue.POLL: (self.provider.poll, self.callbacks.deliver),
             TaskQueue.MEDIA: (
                 self.ledger.reserve,
+                self.batches.reserve,
                 self.provider.stage_inputs,
                 self.media.download,
             ),
@@ -107,22 +130,24 @@ async def wire(
         pool = await stack.enter_async_context(connect(settings.database))
         store = MediaStore.from_url(settings.media.media_url)
         inputs = Inputs(pool, store, settings.media)
+        llm: Llm | None = None
+        if settings.llm.is_configured:
+            llm = await stack.enter_async_context(Llm(settings.llm))
         submissions = Submissions(pool, client, clock=clock)
         reconciliation = Reconciliation(
             submissions, client, settle_delay_s=settings.provider.settle_delay_s
         )
+        admission = Admission(
+            catalogue=catalogue,
+            inputs=inputs,
+            settings=settings.ledger,
+            provider=submissions.identity,
+            heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
+            callbacks=settings.callbacks,
+        )
         yield Activities(
-            ledger=LedgerActivities(
-                pool=pool,
-                admission=Admission(
-                    catalogue=catalogue,
-                    inputs=inputs,
-                    settings=settings.ledger,
-                    provider=submissions.identity,
-                    heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
-                ),
-            ),
-            prompts=PromptActivities(pool),
+            ledger=LedgerActivities(pool=pool, admission=admission),
+            prompts=PromptActivities(pool, inputs, Writer(llm)),
             provider=ProviderActivities(
                 pool=pool,
                 client=client,
@@ -131,7 +156,15 @@ async def wire(
                 reconciliation=reconciliation,
             ),
             media=MediaActivities(pool, Downloads(client, store, settings.media)),
-            library=LibraryActivities(pool),
+            library=LibraryActivities(pool, inputs),
+            batches=BatchActivities(pool, BatchAdmission(pool, admission)),
+            callbacks=CallbackActivities(
+                callbacks=Callbacks(pool),
+                notices=await stack.enter_async_context(Notices(settings.database)),
+                teller=Teller(
+                    Signers(pool, settings.callbacks), callback_policy(settings.callbacks)
+                ),
+            ),
         )
 
 

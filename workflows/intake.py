@@ -8,6 +8,7 @@ same.
 from typing import Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -47,17 +48,30 @@ def parse(raw: RawValue, model: type[M]) -> M | Claimed | Failure:
     try:
         value = workflow.payload_converter().from_payload(raw.payload, model)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(
-            f"{place_of(each['loc'])}: {each['msg']}" for each in problems[:_PROBLEMS_MAX]
-        )
-        return failure(FailureKind.INVALID_REQUEST, f"{told}.")
+        return failure(FailureKind.INVALID_REQUEST, _told(error, model))
     except Exception:  # noqa: BLE001 - whatever the converter says of bytes from outside, it is no request
         return failure(FailureKind.INVALID_REQUEST, "input: not one JSON object.")
     # Null and binary payloads come back unvalidated.
     if not isinstance(value, model):
         return failure(FailureKind.INVALID_REQUEST, "input: one JSON object is needed.")
     return value
+
+
+def _told(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first few problems, and the fields that there are where one was given that is none."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    told = "; ".join(map(_problem, problems[:_PROBLEMS_MAX]))
+    if any(each["type"] == "extra_forbidden" and len(each["loc"]) == 1 for each in problems):
+        told += f"; allowed: {', '.join(sorted(model.model_fields))}"
+    return f"{told}."
+
+
+def _problem(problem: ErrorDetails) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"] and problem["type"] == "value_error":
+        # A rule for several fields names them itself.
+        return message
+    return f"{place_of(problem['loc'])}: {message}"
 
 
 def _claimed(raw: RawValue) -> Claimed | None:

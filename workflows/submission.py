@@ -1,21 +1,34 @@
 """The paid submission: at most one prediction per generation, whatever becomes of the reply.
 
 submit ──▶ a prediction id                go on
+       ├─▶ cancelled before it began      end, the hold is released: nothing was sent
        ├─▶ refused for good               end, the hold is released
        ├─▶ busy, unreachable, paused      wait, submit again: nothing was made
        └─▶ anything else                  reconcile: adopt, or prove absent, or park as unresolved
 """
 
+import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import timeouts
-from workflows.contracts.activities import Ledger, Park, Provider, Reconciled, Resolve, Verdict
+from workflows.contracts.activities import (
+    Ledger,
+    Park,
+    Provider,
+    Reconciled,
+    Resolve,
+    Submitted,
+    Verdict,
+)
 from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.stages import Stage
 from workflows.generation import Decision, Ended, Generation
+
+DROPS_QUEUED = "a cancel drops a queued submission"
+"""Histories from before it wait for the submission, queued or not."""
 
 _NOTHING_MADE = frozenset(
     {
@@ -62,6 +75,9 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
         try:
             return await _send(generation)
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                # Only one that no worker has begun ends so: the activity outlasts a cancel.
+                generation.stop_if_cancelled()
             told = generation.failure_of(error, FailureKind.SUBMISSION_AMBIGUOUS)
             if told.kind is FailureKind.SUBMISSION_AMBIGUOUS:
                 return None
@@ -74,15 +90,31 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
 
 
 async def _send(generation: Generation) -> str:
-    submitted = await generation.to_its_end(
-        workflow.start_activity_method(
-            Provider.submit,
-            generation.me,
-            summary="the one paid POST",
-            **timeouts.SUBMIT,
-        )
+    sending = workflow.start_activity_method(
+        Provider.submit,
+        generation.me,
+        summary="the one paid POST",
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        **timeouts.SUBMIT,
     )
+    try:
+        submitted = await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await _drop_unless_begun(sending)
+        submitted = await sending
     return submitted.prediction_id
+
+
+async def _drop_unless_begun(sending: "workflow.ActivityHandle[Submitted]") -> None:
+    """Under a cancel, take a submission back that still waits in its queue.
+
+    Temporal knows whether it does. One that a worker has begun goes on to its outcome, since
+    `provider.submit` outlasts the request.
+    """
+    # What came together with the cancel is heard first: a cancelled handle forgets its outcome.
+    await workflow.wait_condition(lambda: True)
+    if not sending.done() and workflow.patched(DROPS_QUEUED):
+        sending.cancel()
 
 
 def _still_patient(told: Failure, since: datetime) -> datetime:

@@ -48,6 +48,23 @@ RESERVE = Limits(
     task_queue=TaskQueue.MEDIA,
 )
 
+RESERVE_BATCH = Limits(
+    # Up to 500 items; most are a row each, some may be copied from URLs first.
+    start_to_close_timeout=timedelta(hours=2),
+    heartbeat_timeout=timedelta(seconds=20),
+    # As `RESERVE`: nothing is held yet.
+    schedule_to_close_timeout=timedelta(days=1),
+    retry_policy=PATIENT,
+    task_queue=TaskQueue.MEDIA,
+)
+
+CLOSE_WAITING = Limits(
+    # Up to 500 short transactions.
+    start_to_close_timeout=timedelta(minutes=10),
+    heartbeat_timeout=timedelta(seconds=20),
+    retry_policy=PATIENT,
+)
+
 STAGE_INPUTS = Limits(
     start_to_close_timeout=timedelta(minutes=10),
     # Free and repeatable. Who asked waits: after half an hour it is kinder to say no and release.
@@ -103,6 +120,27 @@ DOWNLOAD = Limits(
     task_queue=TaskQueue.MEDIA,
 )
 
+DELIVER = Limits(
+    # It waits as long as the generation takes: this only bounds what heartbeats don't show.
+    start_to_close_timeout=timedelta(days=1),
+    # A killed worker's deliveries are taken over after half a minute; most of them only wait.
+    heartbeat_timeout=timedelta(seconds=30),
+    # Whatever the receiver does is an answer; what is raised is PostgreSQL's or a worker's end.
+    retry_policy=PATIENT,
+    task_queue=TaskQueue.POLL,
+)
+
+CALLBACK_PAUSE_MIN = timedelta(seconds=5)
+CALLBACK_PAUSE_MAX = timedelta(hours=6)
+CALLBACK_PAUSE_FACTOR = 4
+"""The widening schedule after a failure: 5, 20, 80 s … 1.4, 5.7 h, then every 6 hours. A restart is
+bridged within a minute, an outage of a night with few tries."""
+
+CALLBACK_FAILURES_MIN = 10
+CALLBACK_PATIENCE = timedelta(days=1)
+"""Both, in a row, before a receiver is given up: the 11th failure comes after 26 hours, and a
+person who retries ten times in a minute doesn't hasten it."""
+
 POLL_GRACE = timedelta(minutes=1)
 """Beyond the deadline that the poll itself keeps, before Temporal ends it."""
 
@@ -129,10 +167,21 @@ PARK_PAUSE_MIN = timedelta(minutes=1)
 PARK_PAUSE_MAX = timedelta(hours=6)
 """The widening schedule of a parked generation: 1, 2, 4 … minutes, then every 6 hours."""
 
+STRAY_LOOK_MIN = timedelta(seconds=5)
+"""Items of a batch that are nobody's children, since an earlier run of it was terminated, end
+without a word: the batch looks at 5, 10, 20 … seconds."""
+
+WINDOW_LOOK_MIN = timedelta(minutes=10)
+"""A child says when it ends, not when it parks and so frees its place; no deadline is shorter."""
+
+WINDOW_LOOK_MAX = timedelta(hours=1)
+"""A look is eleven events: at one an hour a month of them stays below a fifth of the limit."""
+
 RETENTION = timedelta(days=7)
 """How long the provider keeps predictions and outputs (docs: what-are-predictions)."""
 
 
-def widening(step: int, first: timedelta, last: timedelta) -> timedelta:
-    """The pause before look number `step` (from 0): doubling, up to `last`."""
-    return min(last, first * 2 ** min(step, 30))
+def widening(step: int, first: timedelta, last: timedelta, *, factor: int = 2) -> timedelta:
+    """The pause before look number `step` (from 0): `factor` times the one before, to `last`."""
+    # 15 steps are enough for any schedule, and no factor overflows by then.
+    return min(last, first * factor ** min(step, 15))

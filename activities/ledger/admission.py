@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from activities.callbacks.rules import require_callback
+from activities.callbacks.settings import CallbackSettings
 from activities.database.pool import Connection
 from activities.generations import repository as generations
 from activities.ledger import repository as money
@@ -28,13 +30,15 @@ class Admission:
     settings: LedgerSettings
     provider: ProviderIdentity
     heartbeat_timeout_s: int
+    callbacks: CallbackSettings
 
     async def price(self, request: GenerationRequest) -> Priced:
         """Validate and price; fetches and decodes files, so hold no connection meanwhile.
 
         Raises:
-            RequestRefused, MediaError: as `pricing.price`.
+            RequestRefused, MediaError: as `pricing.price`; or its callback_url can't be told.
         """
+        await require_callback(self.inputs.pool, request, self.callbacks)
         return await price(self.catalogue, self.inputs, request, self.provider.name)
 
     async def held(self, connection: Connection, generation_id: str) -> Terms | None:

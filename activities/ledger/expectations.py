@@ -1,6 +1,5 @@
 """How long a model usually takes: the catalogue's guess, corrected by what it took lately."""
 
-import math
 from statistics import median
 
 from activities.database.pool import Pool
@@ -25,4 +24,4 @@ async def usual_s(pool: Pool, entry: ModelEntry, duration_s: float, provider: st
     if len(runs) < RUNS_MIN:
         return guess_s
     ratio = median(row["took_s"] / entry.expected.seconds(row["duration_s"]) for row in runs)
-    return max(1, math.ceil(guess_s * ratio))
+    return max(1, round(guess_s * ratio))

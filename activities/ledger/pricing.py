@@ -9,6 +9,7 @@ from typing import NamedTuple
 from activities.ledger.expectations import usual_s
 from activities.media.inputs import Check, Input, Inputs
 from workflows.contracts.catalogue import Catalogue, ModelEntry
+from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import AudioFacts, ImageFacts, InputFacts, Role
 from workflows.contracts.quoting import (
     Parameters,
@@ -19,7 +20,8 @@ from workflows.contracts.quoting import (
     quote,
     resolve,
 )
-from workflows.contracts.requests import GenerationRequest
+from workflows.contracts.requests import GenerationRequest, Operation
+from workflows.contracts.stories import Scene
 
 
 class Priced(NamedTuple):
@@ -48,10 +50,23 @@ async def price(
         role: await inputs.resolve(request.user_id, reference, role, checks(entry, role))
         for role, reference in (request.media | request.documents).items()
     }
+    await _check_stories(inputs, request)
     facts: dict[Role, InputFacts] = {role: one.facts for role, one in found.items()}
     quoted = quote_by_role(catalogue, entry, parameters, facts)
     expected_s = await usual_s(inputs.pool, entry, quoted.duration_s, provider)
     return Priced(entry, parameters, found, quoted.model_copy(update={"expected_s": expected_s}))
+
+
+async def _check_stories(inputs: Inputs, request: GenerationRequest) -> None:
+    """Read what is stored of scene and story, which inline was checked with the request."""
+    for role, reference in request.documents.items():
+        told = await inputs.told(request.user_id, reference.media_id, role)
+        animated = request.operation is Operation.SCENE_ANIMATION
+        if animated and isinstance(told, Scene) and not told.is_told():
+            raise RequestRefused(
+                FailureKind.INVALID_MEDIA,
+                "scene: a title, a description or an image_prompt is needed.",
+            )
 
 
 def quote_by_role(

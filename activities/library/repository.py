@@ -1,20 +1,23 @@
 """Assets: recorded once per generation, read and deleted by their owner only."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from activities.database.pool import Connection, Pool, Row
 from activities.database.statements import statements
 from activities.generations import repository as generations
+from activities.library.labels import labels_of
 from activities.media.store import MediaStore
 from workflows.contracts.ids import asset_id_for
 from workflows.contracts.media import VideoFacts
+from workflows.contracts.requests import parse_request
 from workflows.contracts.results import StoredVideo
 from workflows.contracts.stages import Stage
+from workflows.contracts.stories import Scene
 
 SQL = statements("activities.library", "queries.sql")
-_TITLE_CHARACTERS_MAX = 80
 
 
 class UnknownAsset(LookupError):
@@ -36,6 +39,8 @@ class Asset(BaseModel):
     description: str
     prompt: str | None
     tags: tuple[str, ...]
+    metadata: dict[str, Any]
+    """What the product's own library kept beside a video; `activities.library.labels` names it."""
     nsfw: bool
     warnings: tuple[str, ...]
     duration_s: float
@@ -50,12 +55,24 @@ class Asset(BaseModel):
     created_at: datetime
 
 
-async def save(connection: Connection, generation_id: str, video: StoredVideo) -> str:
-    """Record the asset of a generation, in the caller's transaction; returns its id. Idempotent."""
+async def save(
+    connection: Connection, generation_id: str, video: StoredVideo, scene: Scene | None = None
+) -> str:
+    """Record the asset of a generation, in the caller's transaction; returns its id. Idempotent.
+
+    Args:
+        connection: In a transaction.
+        generation_id: Whose video it is.
+        video: The verified file.
+        scene: The scene where it is stored as a document, not in the request.
+
+    Raises:
+        UnknownGeneration: nothing was reserved under this id.
+    """
     await generations.lock(connection, generation_id)
     work = await generations.work_of(connection, generation_id)
     asset_id = asset_id_for(generation_id)
-    resolution = work.terms.quote.resolution
+    labels = labels_of(parse_request(work.request), video.facts, work.terms, scene)
     await connection.fetchval(
         SQL["insert"],
         asset_id,
@@ -70,9 +87,11 @@ async def save(connection: Connection, generation_id: str, video: StoredVideo) -
         video.facts.model_dump(mode="json"),
         video.nsfw,
         list(video.warnings),
-        _title(work.prompt or work.operation),
+        labels.title,
+        labels.description,
         work.prompt,
-        [work.source, "video", work.operation, resolution],
+        labels.tags,
+        labels.metadata,
     )
     await generations.record(connection, generation_id, Stage.SETTLING, {"asset_id": asset_id})
     return asset_id
@@ -100,10 +119,11 @@ async def find(  # noqa: PLR0913 - each is one filter
     source: str | None = None,
     operation: str | None = None,
     words: str | None = None,
+    tag: str | None = None,
     limit: int = 100,
 ) -> list[Asset]:
-    """Assets, newest first, by any of the filters."""
-    rows = await pool.fetch(SQL["list"], user_id, source, operation, words, limit)
+    """Assets, newest first, by any of the filters; `tag` is one whole tag, such as `scene_3`."""
+    rows = await pool.fetch(SQL["list"], user_id, source, operation, words, tag, limit)
     return [_asset(row, store) for row in rows]
 
 
@@ -142,8 +162,3 @@ def path_of(store: MediaStore, key: str | None) -> str | None:
     """The file of a key where the store is a folder, for those who may read it there."""
     path = store.local_path(key) if key is not None else None
     return str(path) if path is not None else None
-
-
-def _title(prompt: str) -> str:
-    line = " ".join(prompt.split())
-    return line if len(line) <= _TITLE_CHARACTERS_MAX else line[: _TITLE_CHARACTERS_MAX - 1] + "…"

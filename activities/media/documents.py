@@ -5,20 +5,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from activities.media.errors import MediaInvalid, TooLarge
-from workflows.contracts.media import DocumentFacts
-from workflows.contracts.stories import DOCUMENT_BYTES_MAX
+from workflows.contracts.failures import FailureKind, RequestRefused
+from workflows.contracts.media import DocumentFacts, Role
+from workflows.contracts.stories import DOCUMENT_BYTES_MAX, Scene, StoryContext, Telling
+from workflows.contracts.texts import place_of
+
+TELLINGS: dict[Role, type[Telling]] = {"scene": Scene, "story_context": StoryContext}
+"""What a document must be to stand in a role."""
 
 
-def read_document(path: Path) -> DocumentFacts:
-    """What is known of a JSON file.
+def read_document(path: Path, role: Role) -> DocumentFacts:
+    """What is known of a JSON file that is to stand in `role`.
 
     Raises:
         MediaInvalid: too large, not JSON, or no object.
+        RequestRefused: as `tell`.
     """
     with path.open("rb") as file:
         content = file.read(DOCUMENT_BYTES_MAX + 1)
-    parse_document(content, path.name)
+    tell(parse_document(content, path.name), role)
     return DocumentFacts(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -38,3 +46,17 @@ def parse_document(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MediaInvalid(name, "holds no JSON object", "a JSON object")
     return found
+
+
+def tell(document: dict[str, Any], role: Role) -> Telling:
+    """The scene or story in a document.
+
+    Raises:
+        RequestRefused: `invalid_media`: it is none, with the place and the reason.
+    """
+    try:
+        return TELLINGS[role].model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        told = f"{place_of((role, *first['loc']))}: {first['msg'].removeprefix('Value error, ')}."
+        raise RequestRefused(FailureKind.INVALID_MEDIA, told) from None

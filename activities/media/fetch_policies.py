@@ -62,13 +62,22 @@ def guarded_input_policy(
     def check(location: Location) -> None:
         if allow_loopback and location.host in _LOOPBACK_HOSTS:
             return
-        if location.scheme != "https":
-            raise UrlRefused("the URL begins with http://; allowed: https://")
-        if location.port != _HTTPS_PORT:
-            raise UrlRefused(f"the URL names port {location.port}; allowed: {_HTTPS_PORT}")
+        require_https(location)
 
     rule = why_not_public_or_loopback if allow_loopback else why_not_public
     return FetchPolicy(check, rule, size_bytes_max, resolver, ssl_context)
+
+
+def require_https(location: Location) -> None:
+    """The one way to a stranger's server.
+
+    Raises:
+        UrlRefused: not https, or not on its own port.
+    """
+    if location.scheme != "https":
+        raise UrlRefused("the URL begins with http://; allowed: https://")
+    if location.port != _HTTPS_PORT:
+        raise UrlRefused(f"the URL names port {location.port}; allowed: {_HTTPS_PORT}")
 
 
 def output_policy(

@@ -1,25 +1,20 @@
 """Fetches a file from a URL to the disk: counted, hashed, bounded, and only from where it may come.
 
 Two policies say from where: `guarded_input_policy` for URLs that callers send, `output_policy` for
-the provider's results. Requests carry no key and no cookie and use no proxy. They go through
-httpcore rather than httpx, whose log lines would hold signed URLs.
+the provider's results. What goes over the network is `exchanges`'s.
 """
 
 import asyncio
-import functools
 import hashlib
 import re
-import ssl
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import httpcore
-import httpx
 
-from activities.media.addresses import PinnedBackend
 from activities.media.errors import (
     FetchExpired,
     FetchFailed,
@@ -28,6 +23,7 @@ from activities.media.errors import (
     UrlRefused,
     is_disk_full,
 )
+from activities.media.exchanges import bounded, connections, exchange
 from activities.media.fetch_policies import FetchPolicy, guarded_input_policy, output_policy
 from activities.media.locations import Location, parse_location
 
@@ -39,6 +35,8 @@ _EXPIRED = (403, 404, 410)
 _BLOCK_SIZE_BYTES = 1024 * 1024
 _MIME_TYPE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}")
 _MIME_TYPE_UNKNOWN = "application/octet-stream"
+_AS_IT_IS = ((b"Accept-Encoding", b"identity"),)
+"""The bytes are hashed and measured as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +75,9 @@ async def fetch(
     location = parse_location(url)
     policy.check(location)
     with _cleaned_up(to):
-        try:
-            async with asyncio.timeout(policy.total_timeout_s), _answer(location, policy) as answer:
-                return await _save(answer, location, to, policy.size_bytes_max, on_bytes)
-        except TimeoutError as error:
-            limit = f"{policy.total_timeout_s:g} s"
-            raise FetchFailed(f"{location.host} did not finish within {limit}") from error
-        except httpcore.TimeoutException as error:
-            raise FetchFailed(f"{location.host} stopped answering") from error
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            kind = type(error).__name__
-            raise FetchFailed(f"the connection to {location.host} failed: {kind}") from error
+        async with bounded(location, policy), _answer(location, policy) as answer:
+            return await _save(answer, location, to, policy.size_bytes_max, on_bytes)
+    raise AssertionError("the block returns or raises")
 
 
 @contextmanager
@@ -107,51 +97,15 @@ def _cleaned_up(to: Path) -> Generator[None]:
 @asynccontextmanager
 async def _answer(location: Location, policy: FetchPolicy) -> AsyncGenerator[httpcore.Response]:
     """The 200 at the end of the redirects."""
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=policy.ssl_context or _public_authorities(),
-        max_connections=1,
-        network_backend=PinnedBackend(policy.resolver, policy.address_rule),
-    )
-    async with pool:
+    async with connections(policy) as pool:
         for _ in range(policy.redirects_max + 1):
-            async with _requested(pool, location, policy) as answer:
+            async with exchange(pool, location, policy, headers=_AS_IT_IS) as answer:
                 if answer.status not in _REDIRECTS:
                     _check_status(location, answer)
                     yield answer
                     return
                 location = _redirected(location, answer, policy)
     raise UrlRefused(f"{location.host} redirects more than {policy.redirects_max} times")
-
-
-def _requested(
-    pool: httpcore.AsyncConnectionPool, location: Location, policy: FetchPolicy
-) -> AbstractAsyncContextManager[httpcore.Response]:
-    timeouts = {
-        "connect": policy.connect_timeout_s,
-        "read": policy.idle_timeout_s,
-        "write": policy.idle_timeout_s,
-        "pool": policy.connect_timeout_s,
-    }
-    url = httpcore.URL(
-        scheme=location.scheme.encode(),
-        host=location.host.encode(),
-        port=location.port,
-        target=location.target.encode(),
-    )
-    headers = [
-        (b"Host", location.host_header.encode()),
-        (b"Accept", b"*/*"),
-        # The bytes are hashed and measured as they come.
-        (b"Accept-Encoding", b"identity"),
-        (b"User-Agent", b"stillmotion"),
-    ]
-    return pool.stream("GET", url, headers=headers, extensions={"timeout": timeouts})
-
-
-@functools.cache
-def _public_authorities() -> ssl.SSLContext:
-    """Made once, since reading the authorities takes longer than a request."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _header(answer: httpcore.Response, name: bytes) -> str:

@@ -12,8 +12,8 @@ from activities.database.pool import Pool
 from activities.database.statements import statements
 from activities.generations.repository import user_hash
 from activities.media.decoding import inspect
-from activities.media.documents import parse_document, read_document
-from activities.media.errors import FetchError, FetchFailed, MediaInvalid
+from activities.media.documents import parse_document, read_document, tell
+from activities.media.errors import FetchError, FetchFailed, MediaInvalid, NotStored
 from activities.media.fetching import fetch, guarded_input_policy
 from activities.media.keys import input_key
 from activities.media.settings import MediaSettings
@@ -29,6 +29,7 @@ from workflows.contracts.media import (
     Role,
     VideoFacts,
 )
+from workflows.contracts.stories import Telling
 
 SQL = statements("activities.media", "queries.sql")
 
@@ -105,7 +106,7 @@ class Inputs:
         try:
             match KINDS[role]:
                 case "document":
-                    return await asyncio.to_thread(read_document, path)
+                    return await asyncio.to_thread(read_document, path, role)
                 case "audio":
                     return await inspect("audio", path, self._settings)
                 case _:
@@ -125,6 +126,19 @@ class Inputs:
             path = Path(folder) / role
             await self._store.fetch_to(found.key, path)
             return parse_document(path.read_bytes(), role)
+
+    async def told(self, user_id: str, media_id: str, role: Role) -> Telling:
+        """The stored scene or story.
+
+        Raises:
+            RequestRefused: `invalid_media`: as `document`, it is gone, or it is none.
+            MediaError: the store gave no answer.
+        """
+        try:
+            return tell(await self.document(user_id, media_id, role), role)
+        except (MediaInvalid, NotStored) as error:
+            # No further try finds another file.
+            raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
 
     async def resolve(
         self, user_id: str, reference: MediaReference, role: Role, check: Check = accept_all

@@ -1,15 +1,16 @@
 """The provider's Temporal face: stage, submit, reconcile, poll, withdraw."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
-from activities.beating import HEARTBEAT_INTERVAL_S, heartbeats
+from activities.beating import heartbeats, pause
 from activities.boundary import boundary
 from activities.database.pool import Pool
 from activities.generations import repository as generations
@@ -64,15 +65,20 @@ class ProviderActivities(contract.Provider):
     @activity.defn(name="provider.submit")
     @boundary
     async def submit(self, task: ForGeneration) -> Submitted:
-        """The one paid POST, under the protocol of `submissions`."""
-        await self._require_running()
+        """The one paid POST, under the protocol of `submissions`.
+
+        It never ends as cancelled: Temporal says that of one that no worker has begun, and the
+        workflow believes it.
+        """
         async with heartbeats():
-            try:
-                return Submitted(prediction_id=await self.submissions.submit(task.generation_id))
-            except InFlight:
-                raise ApplicationError(
-                    "Another process is sending.", type=FailureKind.SUBMISSION_AMBIGUOUS.value
-                ) from None
+            return await _outlasting_a_cancel(self._submit(task.generation_id))
+
+    async def _submit(self, generation_id: str) -> Submitted:
+        await self._require_running()
+        try:
+            return Submitted(prediction_id=await self.submissions.submit(generation_id))
+        except InFlight:
+            raise _ambiguous("Another process is sending.") from None
 
     async def _require_running(self) -> None:
         paused = await self.pool.fetchval("SELECT true FROM deployment WHERE name = 'paused'")
@@ -132,25 +138,8 @@ class ProviderActivities(contract.Provider):
                 activity.logger.warning("a look failed: %s", error)
             if end.state != "running":
                 return end
-            await self._pause(min(pause_s, (task.deadline_at - _now()).total_seconds()))
+            await pause(min(pause_s, (task.deadline_at - _now()).total_seconds()))
         return end
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, with a heartbeat now and then: a heartbeat's reply brings the cancel.
-
-        A worker that stops hands the wait over at once, instead of draining as long as it may.
-        """
-        while seconds > 0:
-            activity.heartbeat()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(seconds, HEARTBEAT_INTERVAL_S)):
-                    await activity.wait_for_worker_shutdown()
-                    raise ApplicationError(
-                        "The worker stops; another one goes on waiting.",
-                        type="WorkerStops",
-                        category=ApplicationErrorCategory.BENIGN,
-                    )
-            seconds -= HEARTBEAT_INTERVAL_S
 
     @activity.defn(name="provider.check")
     @boundary
@@ -184,6 +173,32 @@ class ProviderActivities(contract.Provider):
         await self.submissions.accept(
             terms.generation_id, task.prediction_id, "known from the workflow's history"
         )
+
+
+async def _outlasting_a_cancel(work: Coroutine[Any, Any, Submitted]) -> Submitted:
+    """The outcome of `work`, which a requested cancel does not cut short.
+
+    Raises:
+        ApplicationError: it was cut short, by the worker's end or since Temporal gave this attempt
+            up; it may have been sent.
+    """
+    task = asyncio.create_task(work)
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            why = activity.cancellation_details()
+            if why is not None and why.cancel_requested and not activity.is_worker_shutdown():
+                continue
+            task.cancel()
+            await asyncio.wait([task])
+            if task.cancelled():
+                raise _ambiguous("The worker stopped while it was sending.") from None
+    return task.result()
+
+
+def _ambiguous(message: str) -> ApplicationError:
+    return ApplicationError(message, type=FailureKind.SUBMISSION_AMBIGUOUS.value)
 
 
 def _now() -> datetime:

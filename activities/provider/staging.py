@@ -40,7 +40,7 @@ class Staging:
         self._submissions = submissions
 
     async def stage(self, generation_id: str) -> int:
-        """Upload every input and write the submission down; returns how many inputs there are.
+        """Upload pictures and sound and write the submission down; returns how many there are.
 
         The image's URL is the mark by which a lost prediction is found, so it must be this
         generation's alone: where the provider gives it twice, the image goes again with a nonce
@@ -51,10 +51,10 @@ class Staging:
         """
         async with self._pool.acquire() as connection:
             work = await work_of(connection, generation_id)
-        if await self._submissions.read(generation_id) is not None:
-            return len(work.inputs)
         # The story's documents made the prompt; the provider gets pictures and sound.
         roles = [role for role in PROVIDER_ROLES if role in work.inputs]
+        if await self._submissions.read(generation_id) is not None:
+            return len(roles)
         urls = {role: await self._upload(work, role) for role in roles if role != "image"}
         for attempt in range(_TRIES):
             urls["image"] = await self._upload(work, "image", apart=attempt > 0)

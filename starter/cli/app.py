@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, Group, Parameter
 
 from starter.cli import (
+    callbacks,
     demo,
     doctor,
     following,
@@ -67,6 +68,8 @@ _register(
     _MAKING,
     {
         "image-to-video": starting.image_to_video,
+        "animate-scene": starting.animate_scene,
+        "talking-avatar": starting.talking_avatar,
         "estimate": starting.estimate,
         "upload": library.upload,
     },
@@ -109,6 +112,16 @@ assets.command(library.show_asset, name="show")
 assets.command(library.search_assets, name="search")
 assets.command(library.delete_asset, name="delete")
 app.command(assets)
+
+receivers = App(
+    name="callbacks",
+    help="Receivers that are told of every stage.\n\nFor example: stillmotion callbacks list",
+    group=_FOLLOWING,
+)
+receivers.command(callbacks.list_callbacks, name="list")
+receivers.command(callbacks.retry_callback, name="retry")
+receivers.command(callbacks.make_secret, name="secret")
+app.command(receivers)
 
 plans = App(
     name="plans",

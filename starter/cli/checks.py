@@ -19,6 +19,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 import starter
+from activities.callbacks.repository import OF_LATE, Callbacks
 from activities.database.migrations import pending
 from activities.database.pool import STARTER_ROLE, Pool, connect
 from activities.ledger.catalogues import load_catalogue
@@ -193,7 +194,17 @@ async def _of_database(pool: "Pool") -> list[Check]:
         await _checked("ledger", balanced, "stillmotion migrate"),
         await _checked("clock", clock, "synchronise the clocks"),
         await _checked("submits", submits, "stillmotion migrate"),
+        await _checked("callbacks", lambda: _callbacks(pool), "stillmotion migrate"),
     ]
+
+
+async def _callbacks(pool: "Pool") -> str:
+    """No part of ours is broken where a receiver was given up, and it can be told again."""
+    given_up = await Callbacks(pool).given_up_of_late()
+    late = f"given up in the last {OF_LATE.days} days"
+    if given_up:
+        return f"warning: {given_up} {late}; see: stillmotion callbacks list --state given_up"
+    return f"none {late}"
 
 
 async def _of_temporal(client: "Client") -> list[Check]:

@@ -59,8 +59,9 @@ def generation_blocks(
 
 def generation_table(generations: "list[Generation]") -> Table:
     """One line each."""
-    headings = ("id", "status", "model", "video", "cost", "user", "started", "prompt")
-    droppable = ("user", "started", "model", "prompt", "cost")
+    start = ("id", "status", "operation", "model", "video", "cost")
+    headings = (*start, "user", "started", "prompt by", "prompt")
+    droppable = ("prompt by", "user", "started", "operation", "model", "prompt", "cost")
     return Table(headings, [_row(generation) for generation in generations], droppable)
 
 
@@ -112,11 +113,13 @@ def _row(generation: "Generation") -> tuple[str, ...]:
     return (
         generation.generation_id,
         generation.status.value,
+        generation.operation.value,
         generation.model or "",
         video_of(generation),
         dollars(cost) if cost is not None else "",
         generation.user_id,
         local(generation.created_at),
+        generation.prompt_by or "",
         one_line(generation.prompt or ""),
     )
 

@@ -45,19 +45,39 @@ async def watch(
         return conclude(ctx, await follow(ctx, handle, timeout))
 
 
-async def resume(generation: GenerationId, *, user: User = None, ctx: Ctx) -> int:
-    """Have a parked generation look again at once.
+async def resume(
+    generation: GenerationId,
+    *,
+    wait: Annotated[bool, SWITCH, Parameter(help="Follow it to its end")] = False,
+    user: User = None,
+    ctx: Ctx,
+) -> int:
+    """Have a parked generation look again at once; what has failed is to be started again.
 
-    For example: stillmotion resume gen_4xk2
+    For example: stillmotion resume gen_4xk2 --wait
     """
     async with connected(ctx) as client:
         handle = await client.get(generation, user_id=user)
         asked = await handle.resume()
-        status = (await handle.read_generation()).status
+        if asked and wait:
+            return conclude(ctx, await follow(ctx, handle, None))
+        seen = await handle.read_generation()
+    status = seen.status
+    failed = not asked and status in {Status.FAILED, Status.CANCELLED}
+    error = complaint_of(seen) if failed else None
+    document = {
+        "generation_id": handle.id,
+        "status": status.value,
+        "resumed": asked,
+        "error": error.document() if error is not None else None,
+    }
     told = f"{handle.id} looks again." if asked else f"{handle.id} has ended: {status.value}."
-    document = {"generation_id": handle.id, "status": status.value, "resumed": asked}
+    if failed:
+        told = f"{told} It can't be resumed, only started again."
     ctx.output.value(document, told, bare=handle.id)
-    return DONE
+    if asked:
+        ctx.output.note(f"How it goes on: {ctx.command('watch', handle.id)}")
+    return _ended(ctx, seen) if failed else DONE
 
 
 async def cancel(
@@ -167,7 +187,7 @@ async def follow(ctx: Context, handle: "GenerationHandle", timeout_s: float | No
             with ctx.output.following() as view:
                 async for seen in handle.updates():
                     view.show(handle.id, seen)
-                    if seen.stage in PARKED:
+                    if seen.stage in PARKED and not await handle.leaves_its_park():
                         break
     except TimeoutError:
         if not limit.expired():

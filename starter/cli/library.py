@@ -15,30 +15,55 @@ from starter.cli.describing import local, megabytes, one_line
 from starter.cli.flags import SWITCH, WORDS, AssetId, GenerationId, Limit, Owner, User, Yes
 from starter.cli.listing import web_ui
 from starter.cli.output import Fields, Table
-from starter.cli.refusals import CANCELLED, DONE, NOT_FINISHED, NotDone
+from starter.cli.refusals import CANCELLED, DONE, NOT_FINISHED, NotDone, Usage
 from workflows.contracts.requests import Operation, Source
+
+Tag = Annotated[str | None, Parameter(help="Only those with this tag, such as scene_3")]
 
 if TYPE_CHECKING:
     from activities.library.repository import Asset
     from starter.handles import GenerationHandle
+    from workflows.contracts.media import Role
 
 
 async def upload(
-    file: Annotated[Path, Parameter(help="A picture; with --audio a sound")],
+    file: Annotated[
+        Path, Parameter(help="A picture; with its flag a sound, or the JSON of a scene or story")
+    ],
     *,
     audio: Annotated[bool, SWITCH, Parameter(help="It is sound")] = False,
+    scene: Annotated[bool, SWITCH, Parameter(help="It is a scene's JSON")] = False,
+    story: Annotated[bool, SWITCH, Parameter(help="It is a story's JSON")] = False,
     user: Owner = None,
     ctx: Ctx,
 ) -> int:
     """Store an input and print its media id, for callers that have no files.
 
+    A file that ends in .json is taken for a scene or story by itself.
+
     For example: stillmotion upload examples/coffee.jpg
     """
+    from starter.asking import check_story_file
+
+    role = _role(file, audio=audio, scene=scene, story=story)
+    if scene or story:
+        check_story_file(role, file)
     async with connected(ctx) as client:
         owner = user_of(client.place, user)
-        media_id = await client.upload(file, user_id=owner, role="audio" if audio else "image")
+        media_id = await client.upload(file, user_id=owner, role=role)
     ctx.output.value({"media_id": media_id, "user_id": owner}, media_id, bare=media_id)
     return DONE
+
+
+def _role(file: Path, *, audio: bool, scene: bool, story: bool) -> "Role":
+    if audio + scene + story > 1:
+        raise Usage("A file is one of them; allowed: --audio, --scene or --story.")
+    if audio:
+        return "audio"
+    if story:
+        return "story_context"
+    # Of a JSON file both are stored alike.
+    return "scene" if scene or file.suffix.lower() == ".json" else "image"
 
 
 async def download(
@@ -85,15 +110,18 @@ async def list_assets(
     user: User = None,
     source: Annotated[Source | None, WORDS, Parameter(help="The product that asked")] = None,
     operation: Annotated[Operation | None, Parameter(help="What was asked for")] = None,
+    tag: Tag = None,
     limit: Limit = 100,
     ctx: Ctx,
 ) -> int:
     """List finished videos, newest first.
 
-    For example: stillmotion assets list --source video_studio --limit 20
+    For example: stillmotion assets list --source story_writer --tag scene_3
     """
     async with connected(ctx) as client:
-        found = await client.assets(user_id=user, source=source, operation=operation, limit=limit)
+        found = await client.assets(
+            user_id=user, source=source, operation=operation, tag=tag, limit=limit
+        )
     return _list(ctx, found)
 
 
@@ -101,6 +129,7 @@ async def search_assets(
     words: Annotated[str, Parameter(help="All of them must occur")],
     *,
     user: User = None,
+    tag: Tag = None,
     limit: Limit = 100,
     ctx: Ctx,
 ) -> int:
@@ -109,7 +138,7 @@ async def search_assets(
     For example: stillmotion assets search "steam coffee" --limit 5
     """
     async with connected(ctx) as client:
-        found = await client.assets(user_id=user, words=words, limit=limit)
+        found = await client.assets(user_id=user, words=words, tag=tag, limit=limit)
     return _list(ctx, found)
 
 
@@ -187,6 +216,8 @@ def _row(asset: "Asset") -> tuple[str, ...]:
 
 
 def _cell(value: object) -> str | None:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(part) or '-'}" for name, part in value.items()) or None
     if isinstance(value, list):
         return ", ".join(map(str, value)) or None
     return None if value is None or value == "" else str(value)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from cyclopts import CycloptsError
     from pydantic import ValidationError
 
     from workflows.contracts.failures import Failure
@@ -29,13 +30,21 @@ _FLAGS = {
     "prompt": "--prompt",
     "negative_prompt": "--negative-prompt",
     "prompt_expansion": "--prompt-expansion",
+    "guidance_scale": "--guidance-scale",
     "seed": "--seed",
     "resolution": "--resolution",
     "model": "--model",
     "audio": "--audio",
+    "mask_image": "--mask",
+    "scene": "--scene",
+    "story_context": "--story",
     "source": "--source",
+    "callback_url": "--callback-url",
 }
-"""A field of the request → what a person typed."""
+"""A field of the request → what a person typed. A positional `AUDIO` can be typed as a flag too."""
+
+_TAKEN = re.compile(r"(?<=; )(it takes|allowed:) .*")
+"""Where a message lists what there is, by the fields' names."""
 
 
 class Usage(Exception):
@@ -108,12 +117,17 @@ def explain(error: BaseException, command: Command) -> Complaint:
 
 def with_flag(message: str) -> str:
     """`duration_s: 7; …` → `--duration: 7; …`: a person knows the flag, not the field."""
-    field, colon, rest = message.partition(":")
-    told = _FLAGS.get(field, field)
-    # What a model does take is told by the fields' names too.
-    for name in ("duration_s", "negative_prompt", "prompt_expansion"):
-        rest = re.sub(rf"\b{name}\b", _FLAGS[name].removeprefix("--"), rest)
-    return told + colon + rest
+    place, colon, rest = message.partition(":")
+    # A problem in the middle of a scene is told by its path: `scene.scene_number`.
+    field, dot, inner = place.partition(".")
+    return _FLAGS.get(field, field) + dot + inner + colon + _TAKEN.sub(_as_flags, rest)
+
+
+def _as_flags(listed: re.Match[str]) -> str:
+    told = listed[0]
+    for name, flag in _FLAGS.items():
+        told = re.sub(rf"\b{name}\b", flag.removeprefix("--"), told)
+    return told
 
 
 def refused(told: "Failure", generation_id: str | None = None) -> Complaint:
@@ -131,8 +145,7 @@ def _typed(error: BaseException, _: Command) -> Complaint | None:
 
     match error:
         case CycloptsError():
-            told = " ".join(str(error).split())
-            return Complaint("usage", told, _HELP)
+            return _mistyped(error)
         case Usage():
             return Complaint("usage", str(error), error.hint)
         case NotDone():
@@ -141,6 +154,18 @@ def _typed(error: BaseException, _: Command) -> Complaint | None:
             return Complaint("interrupted", "Interrupted.", "", "", INTERRUPTED)
         case _:
             return None
+
+
+def _mistyped(error: "CycloptsError") -> Complaint:
+    from cyclopts import UnknownOptionError
+
+    told = " ".join(str(error).split())
+    if isinstance(error, UnknownOptionError):
+        names = (name for one in error.argument_collection if one.parse for name in one.names)
+        flags = sorted(name for name in names if name.startswith("--"))
+        told = f"{told} Allowed: {', '.join(flags)}." if flags else told
+    verb = " ".join(("stillmotion", *(error.command_chain or ())))
+    return Complaint("usage", told, f"See: {verb} --help")
 
 
 def _asked_for_the_unknown(error: BaseException, command: Command) -> Complaint | None:

@@ -10,9 +10,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
+from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
 from workflows.contracts.stack import StackAddress, read_stack
 
@@ -20,7 +22,9 @@ _MODELS: tuple[type[BaseSettings], ...] = (
     DatabaseSettings,
     MediaSettings,
     ProviderSettings,
+    LlmSettings,
     LedgerSettings,
+    CallbackSettings,
 )
 _OTHERS = {
     "STILLMOTION_DATA_DIR": "Where a `stillmotion dev` keeps its state",
@@ -29,10 +33,8 @@ _OTHERS = {
     "TEMPORAL_NAMESPACE": "Temporal's namespace",
     "TEMPORAL_API_KEY": "The key of Temporal Cloud",
     "TEMPORAL_PROFILE": "A profile of temporal.toml",
-    "OPENAI_API_KEY": "The key of the LLM that writes prompts",
-    "OPENAI_BASE_URL": "Any compatible LLM endpoint",
 }
-_SECRETS = {"TEMPORAL_API_KEY", "OPENAI_API_KEY"}
+_SECRETS = {"TEMPORAL_API_KEY"}
 _TAIL = 4
 _TAIL_FROM = 12
 """A shorter secret would be given away by its end."""
@@ -74,7 +76,14 @@ def _given_by(stack: StackAddress | None) -> dict[str, str]:
         "TEMPORAL_ADDRESS": stack.temporal,
         "TEMPORAL_NAMESPACE": "default",
     }
-    return given if stack.live else given | {"WAVESPEED_BASE_URL": stack.provider}
+    if stack.secret_key_file is not None:
+        given["STILLMOTION_SECRET_KEY_FILE"] = stack.secret_key_file
+    if stack.live:
+        return given
+    given["WAVESPEED_BASE_URL"] = stack.provider
+    if "STILLMOTION_ALLOW_PRIVATE_CALLBACKS" not in os.environ:
+        given["STILLMOTION_ALLOW_PRIVATE_CALLBACKS"] = "True"
+    return given | ({"OPENAI_BASE_URL": stack.llm} if stack.llm else {})
 
 
 def _variable(model: type[BaseSettings], name: str) -> str:

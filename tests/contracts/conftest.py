@@ -8,7 +8,14 @@ from activities.ledger.catalogues import load_catalogue
 from workflows.contracts.catalogue import Catalogue, ModelEntry
 from workflows.contracts.media import AudioFacts, ImageFacts
 from workflows.contracts.progress import ProgressFacts
-from workflows.contracts.requests import ImageToVideoRequest
+from workflows.contracts.requests import (
+    GenerationRequest,
+    ImageToVideoRequest,
+    Operation,
+    SceneAnimationRequest,
+    TalkingAvatarRequest,
+    parse_request,
+)
 from workflows.contracts.stages import Stage
 
 WAN = "alibaba/wan-2.5/image-to-video"
@@ -19,9 +26,35 @@ TALK = "wavespeed-ai/infinitetalk"
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
+A_PICTURE = {"media_id": "med_" + "a" * 26}
+A_SOUND = {"media_id": "med_" + "b" * 26}
+LEAST: dict[Operation, dict[str, object]] = {
+    Operation.IMAGE_TO_VIDEO: {"user_id": "ann", "image": A_PICTURE, "prompt": "a calm sea"},
+    Operation.SCENE_ANIMATION: {
+        "user_id": "ann",
+        "image": A_PICTURE,
+        "scene": {"title": "A calm sea"},
+    },
+    Operation.TALKING_AVATAR: {"user_id": "ann", "image": A_PICTURE, "audio": A_SOUND},
+}
+"""What each operation can't do without."""
+
+
 def a_request(**given: object) -> ImageToVideoRequest:
-    asked = {"user_id": "ann", "image": {"media_id": "med_" + "a" * 26}, "prompt": "a calm sea"}
-    return ImageToVideoRequest.model_validate({**asked, **given})
+    return ImageToVideoRequest.model_validate({**LEAST[Operation.IMAGE_TO_VIDEO], **given})
+
+
+def a_scene_request(**given: object) -> SceneAnimationRequest:
+    return SceneAnimationRequest.model_validate({**LEAST[Operation.SCENE_ANIMATION], **given})
+
+
+def an_avatar_request(**given: object) -> TalkingAvatarRequest:
+    return TalkingAvatarRequest.model_validate({**LEAST[Operation.TALKING_AVATAR], **given})
+
+
+def a_request_for(operation: Operation, **given: object) -> GenerationRequest:
+    """A request of any operation, as it comes: the JSON of the wire."""
+    return parse_request({"operation": operation.value, **LEAST[operation], **given})
 
 
 def an_image(**given: object) -> ImageFacts:

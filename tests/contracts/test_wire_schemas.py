@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from workflows.contracts import activities as signatures
+from workflows.contracts import batches as batch_signatures
+from workflows.contracts import callbacks as callback_signatures
 from workflows.contracts.failures import Failure
 from workflows.contracts.media import VideoFacts
 from workflows.contracts.progress import Progress, ProgressFacts
@@ -33,15 +35,23 @@ from workflows.contracts.terms import Terms
 
 SCHEMAS = Path(__file__).parent / "schemas"
 HISTORY_KEEPS = (signatures.Ledger, signatures.Prompts, signatures.Provider)
-GROUPS = (*HISTORY_KEEPS, signatures.Media, signatures.Library)
+GROUPS = (
+    *HISTORY_KEEPS,
+    signatures.Media,
+    signatures.Library,
+    callback_signatures.Callbacks,
+    batch_signatures.Batches,
+)
+MODULES = (signatures, callback_signatures, batch_signatures)
 
 
 def messages() -> list[type[BaseModel]]:
     """Every message of the activities."""
     found = [
         each
-        for _, each in inspect.getmembers(signatures, inspect.isclass)
-        if issubclass(each, BaseModel) and each.__module__ == signatures.__name__
+        for module in MODULES
+        for _, each in inspect.getmembers(module, inspect.isclass)
+        if issubclass(each, BaseModel) and each.__module__ == module.__name__
     ]
     return [each for each in found if not each.__name__.startswith("_")]
 
@@ -108,7 +118,7 @@ def test_the_activities_names_and_types_are_what_was_committed() -> None:
 def test_every_activity_is_called_noun_dot_verb() -> None:
     names = wire_names()
 
-    assert len(names) == 14
+    assert len(names) == 22
     for name in names:
         noun, _, verb = name.partition(".")
         assert noun.isidentifier()

@@ -7,6 +7,7 @@ of an older version runs any more; the difference of the files then shows the ch
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +15,16 @@ from pydantic import JsonValue
 from temporalio.client import WorkflowFailureError
 
 from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, refused
-from tests.workflows.theatre import Theatre, facts, playing, reaches, skipping_time, until
-from workflows.contracts.activities import PredictionEnd, Reconciled, Verdict
+from tests.workflows.theatre import (
+    Theatre,
+    facts,
+    playing,
+    reaches,
+    saw_the_cancel,
+    skipping_time,
+    until,
+)
+from workflows.contracts.activities import PredictionEnd, Reconciled, Submitted, Verdict
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.stages import Stage
 
@@ -72,6 +81,21 @@ async def cancelled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
     raise AssertionError("a cancelled generation has no result")
 
 
+async def cancelled_submitting(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A cancel while it submits, as it was before a queued submission was taken back.
+
+    Its record proves the guard `submission.DROPS_QUEUED`: a new one would hold the guard's marker.
+    """
+    sending = Gate(Submitted(prediction_id=PREDICTION), outlasts=True)
+    handle = await theatre.start_as(generation_id, Script().on("provider.submit", sending))
+    await sending.entered.wait()
+    await handle.cancel()
+    await saw_the_cancel(handle)
+    sending.opened.set()
+    with suppress(WorkflowFailureError):
+        await handle.result()
+
+
 async def parked_resumed(theatre: Theatre, _: Sleep, generation_id: str) -> None:
     """A key that is refused while polling; mended, resumed and polled again."""
     key = refused(FailureKind.PROVIDER_REFUSED_KEY, "The provider refuses our key.")
@@ -87,6 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
     "reconciled": reconciled,
     "unresolved_then_adopted": unresolved_then_adopted,
     "cancelled": cancelled,
+    "cancelled_submitting": cancelled_submitting,
     "parked_resumed": parked_resumed,
 }
 

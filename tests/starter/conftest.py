@@ -28,8 +28,15 @@ from workflows.contracts.stack import StackAddress
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 COFFEE = str(EXAMPLES / "coffee.jpg")
+CHELSEA = str(EXAMPLES / "chelsea.jpg")
+"""Just large enough for Kling, too small for WAN."""
+PORTRAIT = str(EXAMPLES / "portrait.jpg")
+SPEECH = str(EXAMPLES / "speech.wav")
+"""4.79 seconds."""
 WAN = "alibaba/wan-2.5/image-to-video"
 KANDINSKY = "wavespeed/kandinsky5-pro/image-to-video"
+KLING = "kwaivgi/kling-v2.5-turbo-std/image-to-video"
+INFINITETALK = "wavespeed-ai/infinitetalk"
 A_VIDEO = ("image-to-video", COFFEE, "--prompt", "steam rises", "--resolution", "480p")
 OURS = ("STILLMOTION_", "WAVESPEED_", "OPENAI_", "TEMPORAL_")
 
@@ -109,6 +116,17 @@ class Stack:
     async def submits(self) -> int:
         """How many paid POSTs the sandbox has seen."""
         return (await self.sandbox.get("/sandbox/log")).json()["submits"]
+
+    async def sent(self, prediction_id: str) -> dict[str, Any]:
+        """The body of the paid POST that made a prediction."""
+        log = (await self.sandbox.get("/sandbox/log")).json()
+        (found,) = (each for each in log["predictions"] if each["id"] == prediction_id)
+        return found["input"]
+
+    async def chats_about(self, words: str) -> list[Any]:
+        """What the LLM was asked with these words in it."""
+        log = (await self.sandbox.get("/sandbox/log")).json()
+        return [each for each in log["chats"] if words in json.dumps(each, ensure_ascii=False)]
 
     async def rows_of(self, user_id: str) -> dict[str, int]:
         """What is stored for a user."""
@@ -258,6 +276,9 @@ class Pictures:
         path = self.folder / name
         path.write_bytes(content)
         return str(path)
+
+    def json(self, name: str, document: Any) -> str:
+        return self.file(name, json.dumps(document).encode())
 
     def sound(self, name: str, seconds: float, rate: int = 8000, channels: int = 1) -> str:
         path = self.folder / name

@@ -75,19 +75,12 @@ async def test_a_list_for_people_is_a_table(cli: Cli, finished: dict[str, Any]) 
     ran = await cli("list", "--user", "owner")
 
     headings, row = ran.out.splitlines()
-    assert headings.split() == [
-        "id",
-        "status",
-        "model",
-        "video",
-        "cost",
-        "user",
-        "started",
-        "prompt",
-    ]
+    names = ("id status operation model video cost user started", "prompt by", "prompt")
+    assert " ".join(headings.split()) == " ".join(names)
     assert row.split()[:2] == [finished["generation_id"], "completed"]
+    assert "  image-to-video  " in row
     assert "5.0 s 720x480 (480p)  $0.25  owner" in row
-    assert row.rstrip().endswith("a kettle boils")
+    assert row.rstrip().endswith("caller     a kettle boils")
 
 
 async def test_show_finds_by_a_beginning_and_tells_stages_money_and_page(
@@ -198,6 +191,7 @@ async def test_what_has_ended_is_neither_cancelled_nor_resumed(
         "generation_id": generation_id,
         "status": "completed",
         "resumed": False,
+        "error": None,
     }
 
 
@@ -241,3 +235,29 @@ async def test_what_has_no_video_yet_is_not_downloaded(
     assert ran.code == 6
     assert "has no video yet" in ran.err
     assert list(outside.iterdir()) == []
+
+
+async def test_every_verb_takes_the_predictions_id_of_its_owner(
+    cli: Cli, finished: dict[str, Any], user: str, outside: Path
+) -> None:
+    prediction = finished["prediction_id"]
+
+    for verb in ("show", "watch", "resume", "cancel", "download", "open", "resolve"):
+        extra = {"download": ("--to", str(outside)), "resolve": ("--give-up",)}.get(verb, ())
+        ran = await cli(verb, prediction, *extra, "--user", "owner", "-o", "json")
+        denied = await cli(verb, prediction, *extra, "--user", user)
+
+        if verb == "resolve":
+            assert f"{finished['generation_id']} is completed, not unresolved." in ran.out
+        else:
+            assert ran.code == 0, ran
+        if verb != "open":
+            assert finished["generation_id"] in ran.out
+        assert (denied.code, denied.out) == (2, ""), verb
+        assert "no generation begins with" in denied.err
+
+
+async def test_a_part_of_a_predictions_id_names_nothing(cli: Cli, finished: dict[str, Any]) -> None:
+    ran = await cli("show", finished["prediction_id"][:-1], "--user", "owner")
+
+    assert ran.code == 2

@@ -2,9 +2,18 @@
 
 from typing import Any
 
-from tests.starter.conftest import COFFEE, EXAMPLES, KANDINSKY, WAN, Cli, Path, Stack, Start
-
-SPEECH = str(EXAMPLES / "speech.wav")
+from tests.starter.conftest import (
+    COFFEE,
+    KANDINSKY,
+    NOTHING,
+    SPEECH,
+    WAN,
+    Cli,
+    Path,
+    Pictures,
+    Stack,
+    Start,
+)
 
 
 async def test_an_upload_gives_the_same_id_for_the_same_bytes(
@@ -28,6 +37,48 @@ async def test_an_uploaded_sound_and_picture_are_inputs_by_their_ids(cli: Cli, u
     )
 
     assert (ran.code, ran.json["allowed"]) == (0, True)
+
+
+async def test_a_json_file_is_stored_as_scene_or_story(
+    cli: Cli, stack: Stack, user: str, pictures: Pictures
+) -> None:
+    scene = pictures.json("scene.json", {"title": "The lighthouse"})
+    story = pictures.json("story.txt", {"setting": "an island"})
+
+    by_suffix = await cli("upload", scene, "--user", user, "-o", "quiet")
+    by_flag = await cli("upload", scene, "--scene", "--user", user, "-o", "quiet")
+    other = await cli("upload", story, "--story", "--user", user, "-o", "json")
+
+    assert by_suffix.out.startswith("med_")
+    assert by_flag.out == by_suffix.out
+    assert other.json["media_id"] != by_suffix.out.strip()
+    kinds = await stack.database.fetch(
+        "SELECT facts::jsonb ->> 'kind' AS kind FROM media WHERE user_id = $1", user
+    )
+    assert [row["kind"] for row in kinds] == ["document", "document"]
+
+
+async def test_what_is_no_scene_is_not_stored(
+    cli: Cli, stack: Stack, user: str, pictures: Pictures
+) -> None:
+    empty = pictures.json("empty.json", {"setting": "an island"})
+
+    untold = await cli("upload", empty, "--scene", "--user", user)
+    picture = await cli("upload", COFFEE, "--story", "--user", user)
+    broken = await cli("upload", pictures.file("x.json", b"{"), "--user", user)
+
+    assert (untold.code, picture.code, broken.code) == (2, 2, 2)
+    assert "--scene: a title, a description or an image_prompt is needed." in untold.err
+    assert "--story: coffee.jpg is not JSON" in picture.err
+    assert "--scene: x.json is not JSON" in broken.err
+    assert await stack.rows_of(user) == NOTHING
+
+
+async def test_a_file_is_one_thing_only(cli: Cli, user: str) -> None:
+    ran = await cli("upload", COFFEE, "--audio", "--scene", "--user", user)
+
+    assert ran.code == 2
+    assert "A file is one of them; allowed: --audio, --scene or --story." in ran.err
 
 
 async def test_a_picture_is_no_sound(cli: Cli, user: str) -> None:

@@ -4,10 +4,16 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.starter.conftest import COFFEE, EXAMPLES, KANDINSKY, NOTHING, Cli, Pictures, Stack
-
-SPEECH = str(EXAMPLES / "speech.wav")
-SMALL = str(EXAMPLES / "chelsea.jpg")
+from tests.starter.conftest import (
+    CHELSEA,
+    COFFEE,
+    KANDINSKY,
+    NOTHING,
+    SPEECH,
+    Cli,
+    Pictures,
+    Stack,
+)
 
 Words = Callable[[Pictures], Sequence[str]]
 
@@ -31,7 +37,7 @@ BAD: dict[str, tuple[Words, list[str]]] = {
     "a cut image": (image(lambda p: p.cut("cut.jpg")), ["cut.jpg", "allowed: one complete"]),
     "an empty image": (image(lambda p: p.file("empty.jpg", b"")), ["empty.jpg"]),
     "an image of too many bytes": (image(lambda p: p.noise("big.png", 1900)), ["at most 10.0 MB"]),
-    "an image too small": (image(lambda _: SMALL), ["451x300 pixels", "from 360 to 2000 pixels"]),
+    "an image too small": (image(lambda _: CHELSEA), ["451x300 pixels", "from 360 to 2000 pixels"]),
     "an image too wide": (
         image(lambda p: p.picture("wide.png", (2400, 400))),
         ["2400x400 pixels", "from 360 to 2000 pixels"],

@@ -11,6 +11,7 @@ from tests.starter.conftest import (
     KANDINSKY,
     NOTHING,
     OWNERS_VIDEO,
+    SPEECH,
     WAN,
     Cli,
     Path,
@@ -166,6 +167,23 @@ async def test_a_dry_run_that_would_be_refused_says_why_and_ends_with_4(
     assert ran.code == 4
     assert "allowed        no" in ran.out
     assert "--max-cost: the quote is $0.25, the limit $0.10." in ran.out
+
+
+async def test_an_estimate_takes_its_sound_in_either_place(cli: Cli, user: str) -> None:
+    words = ("--prompt", "x", "--resolution", "480p", "--user", user, "-o", "json")
+
+    by_place = await cli("estimate", COFFEE, SPEECH, *words)
+    by_flag = await cli("estimate", COFFEE, "--audio", SPEECH, *words)
+
+    assert (by_place.code, by_flag.code) == (0, 0)
+    assert by_place.json == by_flag.json
+
+
+async def test_an_estimate_without_its_prompt_is_refused(cli: Cli, user: str) -> None:
+    ran = await cli("estimate", COFFEE, "--user", user)
+
+    assert ran.code == 2
+    assert "--prompt: missing. Nothing was charged." in ran.err
 
 
 async def test_an_estimate_names_the_true_size(cli: Cli, user: str) -> None:

@@ -1,10 +1,12 @@
 """The servers that the workflows are tested on."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from tests.workflows.episodes import Episode, MakeEpisode
 from tests.workflows.scripted import Stagehand
 from tests.workflows.theatre import Theatre, playing, skipping_time, with_namespace
 
@@ -48,3 +50,16 @@ async def in_no_time(clock: WorkflowEnvironment) -> AsyncGenerator[Theatre]:
     """Workers on the server whose time is skipped."""
     async with playing(clock.client, Stagehand()) as theatre:
         yield theatre
+
+
+@pytest.fixture
+async def episode(theatre: Theatre) -> AsyncGenerator[MakeEpisode]:
+    """Makes batches on the real server; what a test leaves of their items ends with it."""
+    async with AsyncExitStack() as stack:
+
+        def make(size: int, **options: int) -> Episode:
+            made = Episode(theatre, size, **options)
+            stack.push_async_callback(made.end)
+            return made
+
+        yield make

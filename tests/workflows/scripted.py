@@ -30,6 +30,20 @@ from workflows.contracts.activities import (
     Watch,
     Withdrawn,
 )
+from workflows.contracts.batches import (
+    Batches,
+    BatchResult,
+    BatchTerms,
+    CloseBatch,
+    ClosedWaiting,
+    CloseWaiting,
+    ForBatch,
+    Items,
+    Look,
+    NextItems,
+    Window,
+)
+from workflows.contracts.callbacks import Callbacks, Delivery, GivenUp, GiveUp
 from workflows.contracts.failures import FailureKind, failure
 from workflows.contracts.media import VideoFacts
 from workflows.contracts.quoting import Quote
@@ -62,20 +76,36 @@ VIDEO = StoredVideo(
 )
 
 
-def a_request(**changes: object) -> dict[str, Any]:
+_INPUTS: dict[Operation, dict[str, Any]] = {
+    Operation.IMAGE_TO_VIDEO: {"prompt": PROMPT},
+    Operation.SCENE_ANIMATION: {"scene": {"scene_number": 3, "title": PROMPT}},
+    Operation.TALKING_AVATAR: {"audio": {"media_id": "med_" + "b" * 26}},
+}
+
+
+def a_request(
+    operation: Operation = Operation.IMAGE_TO_VIDEO, /, **changes: object
+) -> dict[str, Any]:
     """The JSON of a request that is fine."""
     return {
         "user_id": "ada",
         "source": "video_studio",
         "image": {"media_id": "med_" + "a" * 26},
-        "prompt": PROMPT,
-    } | changes
+        **_INPUTS[operation],
+        **changes,
+    }
 
 
-def terms_of(generation_id: str, *, deadline_s: int = 600) -> Terms:
+def terms_of(
+    generation_id: str,
+    *,
+    deadline_s: int = 600,
+    operation: Operation = Operation.IMAGE_TO_VIDEO,
+    callback: bool = False,
+) -> Terms:
     return Terms(
         generation_id=generation_id,
-        operation=Operation.IMAGE_TO_VIDEO,
+        operation=operation,
         source=Source.VIDEO_STUDIO,
         user_hash="5f" * 16,
         provider="sandbox",
@@ -95,6 +125,18 @@ def terms_of(generation_id: str, *, deadline_s: int = 600) -> Terms:
             expected_s=60,
         ),
         reserved_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
+        callback=callback,
+    )
+
+
+def _terms_for(task: Reserve) -> Terms:
+    """What a reservation answers; of what was claimed before, an image-to-video's."""
+    if task.request is None:
+        return terms_of(task.generation_id)
+    return terms_of(
+        task.generation_id,
+        operation=task.request.operation,
+        callback=task.request.callback_url is not None,
     )
 
 
@@ -112,23 +154,28 @@ def refused(
 
 
 class Gate:
-    """An activity that is under way until the test opens it; its heartbeats let a cancel in."""
+    """An activity that is under way until the test opens it; its heartbeats let a cancel in.
 
-    def __init__(self, answer: BaseModel | BaseException) -> None:
+    `outlasts` as `provider.submit` does: it sees the cancel, and goes on.
+    """
+
+    def __init__(self, answer: BaseModel | BaseException, *, outlasts: bool = False) -> None:
         self._answer = answer
+        self._outlasts = outlasts
         self.entered = asyncio.Event()
         self.opened = asyncio.Event()
         self.cancelled = asyncio.Event()
 
     async def __call__(self, _: object) -> BaseModel:
         self.entered.set()
-        try:
-            while not self.opened.is_set():
+        while not self.opened.is_set():
+            try:
                 activity.heartbeat()
                 await asyncio.sleep(0.02)
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                if not self._outlasts:
+                    raise
         return given(self._answer)
 
 
@@ -190,7 +237,7 @@ class Script:
 
 
 _USUAL: dict[str, Callable[[Any], BaseModel]] = {
-    "ledger.reserve": lambda task: terms_of(task.generation_id),
+    "ledger.reserve": _terms_for,
     "ledger.record_usage": lambda _: Booked(cost_usd_micros=500_000, money="$0.50 was booked."),
     "ledger.close": lambda _: Booked(cost_usd_micros=0, money="Nothing was charged."),
     "ledger.park": lambda _: Booked(cost_usd_micros=0, money=HELD),
@@ -202,6 +249,8 @@ _USUAL: dict[str, Callable[[Any], BaseModel]] = {
     "provider.withdraw": lambda _: Withdrawn(state="deleted"),
     "media.download": lambda _: VIDEO,
     "library.save": lambda _: Saved(asset_id="ast_" + "b" * 26),
+    "callbacks.deliver": lambda _: Delivery(state="done", delivered_seq=10),
+    "callbacks.give_up": lambda _: GivenUp(untold=3),
 }
 
 
@@ -213,14 +262,18 @@ class Stagehand:
 
     async def play(self, name: str, task: BaseModel, kind: type[T]) -> T:
         terms: Terms | None = getattr(task, "terms", None)
-        generation_id: str = terms.generation_id if terms else getattr(task, "generation_id", "")
+        named = getattr(task, "batch_id", getattr(task, "generation_id", ""))
+        generation_id: str = terms.generation_id if terms else named
         answer = await self.scripts[generation_id].play(name, task)
         assert isinstance(answer, kind), f"{name} answers {kind.__name__}"
         return answer
 
     def activities(self) -> Activities:
         """The application's set of activities, every one of them scripted."""
-        parts = ScriptedLedger, ScriptedPrompts, ScriptedProvider, ScriptedMedia, ScriptedLibrary
+        parts = (
+            *(ScriptedLedger, ScriptedPrompts, ScriptedProvider, ScriptedMedia, ScriptedLibrary),
+            *(ScriptedCallbacks, ScriptedBatches),
+        )
         return Activities(*cast("list[Any]", [part(self) for part in parts]))
 
 
@@ -293,3 +346,39 @@ class ScriptedLibrary(_Scripted, contract.Library):
     @activity.defn(name="library.save")
     async def save(self, task: Save) -> Saved:
         return await self._play("library.save", task, Saved)
+
+
+class ScriptedCallbacks(_Scripted, Callbacks):
+    @activity.defn(name="callbacks.deliver")
+    async def deliver(self, task: ForGeneration) -> Delivery:
+        return await self._play("callbacks.deliver", task, Delivery)
+
+    @activity.defn(name="callbacks.give_up")
+    async def give_up(self, task: GiveUp) -> GivenUp:
+        return await self._play("callbacks.give_up", task, GivenUp)
+
+
+class ScriptedBatches(_Scripted, Batches):
+    @activity.defn(name="batches.reserve")
+    async def reserve(self, task: ForBatch) -> BatchTerms:
+        return await self._play("batches.reserve", task, BatchTerms)
+
+    @activity.defn(name="batches.look")
+    async def look(self, task: Look) -> Window:
+        return await self._play("batches.look", task, Window)
+
+    @activity.defn(name="batches.list_waiting")
+    async def list_waiting(self, task: NextItems) -> Items:
+        return await self._play("batches.list_waiting", task, Items)
+
+    @activity.defn(name="batches.list_started")
+    async def list_started(self, task: NextItems) -> Items:
+        return await self._play("batches.list_started", task, Items)
+
+    @activity.defn(name="batches.close_waiting")
+    async def close_waiting(self, task: CloseWaiting) -> ClosedWaiting:
+        return await self._play("batches.close_waiting", task, ClosedWaiting)
+
+    @activity.defn(name="batches.close")
+    async def close(self, task: CloseBatch) -> BatchResult:
+        return await self._play("batches.close", task, BatchResult)

@@ -9,9 +9,10 @@ from temporalio import activity
 from tests.workflows.scripted import Stagehand
 from workers.pools import WORKFLOWS
 from workers.wiring import Activities, Activity
-from workflows.contracts import activities as contract
+from workflows.contracts import activities, batches, callbacks
 from workflows.contracts.queues import TaskQueue
 
+CONTRACTS = (activities, batches, callbacks)
 EFFECTS = ("asyncpg", "httpx", "av", "obstore", "PIL", "structlog", "pydantic_settings")
 
 
@@ -38,7 +39,9 @@ def test_the_workflows_load_no_library_that_has_effects() -> None:
 
 
 def test_every_activity_of_the_contract_is_served_by_exactly_one_queue() -> None:
-    stubs = [holder for _, holder in inspect.getmembers(contract, inspect.isclass)]
+    stubs = {
+        holder for each in CONTRACTS for _, holder in inspect.getmembers(each, inspect.isclass)
+    }
     wanted = sorted(name for holder in stubs for name in _wire_names(holder))
 
     by_queue = Stagehand().activities().by_queue()
@@ -50,8 +53,9 @@ def test_every_activity_of_the_contract_is_served_by_exactly_one_queue() -> None
 
 
 def test_the_implementations_keep_the_names_of_the_contract() -> None:
+    modules = {each.__name__ for each in CONTRACTS}
     for part, kind in inspect.get_annotations(Activities, eval_str=True).items():
-        stub = next(base for base in kind.__mro__ if base.__module__ == contract.__name__)
+        stub = next(base for base in kind.__mro__ if base.__module__ in modules)
         assert _wire_names(kind) == _wire_names(stub), part
 
 

@@ -28,8 +28,10 @@ from tests.workflows.scripted import Script, Stagehand, a_request
 from workers.dev import SEARCH_ATTRIBUTE_TYPES
 from workers.pools import RUNNER, WORKFLOWS
 from workflows.contracts.failures import Failure
+from workflows.contracts.ids import callbacks_id_for
 from workflows.contracts.progress import ProgressFacts
 from workflows.contracts.queues import TaskQueue
+from workflows.contracts.requests import WORKFLOW_TYPES, Operation
 from workflows.contracts.results import GenerationResult
 from workflows.contracts.stages import Stage
 
@@ -49,10 +51,16 @@ class Theatre:
         self.started: list[Handle] = []
 
     async def start(
-        self, script: Script, request: object = None, *, args: Iterable[object] | None = None
+        self,
+        script: Script,
+        request: object = None,
+        *,
+        args: Iterable[object] | None = None,
+        operation: Operation = Operation.IMAGE_TO_VIDEO,
     ) -> Handle:
         """Start a generation whose activities play `script`; `args` instead of one request."""
-        return await self.start_as(f"gen_{uuid.uuid4().hex[:26]}", script, request, args=args)
+        generation_id = f"gen_{uuid.uuid4().hex[:26]}"
+        return await self.start_as(generation_id, script, request, args=args, operation=operation)
 
     async def start_as(
         self,
@@ -61,11 +69,12 @@ class Theatre:
         request: object = None,
         *,
         args: Iterable[object] | None = None,
+        operation: Operation = Operation.IMAGE_TO_VIDEO,
     ) -> Handle:
         self.stagehand.scripts[generation_id] = script
         handle: Handle = await self.client.start_workflow(
-            "ImageToVideo",
-            args=[request or a_request()] if args is None else list(args),
+            WORKFLOW_TYPES[operation],
+            args=[request or a_request(operation)] if args is None else list(args),
             id=generation_id,
             task_queue=TaskQueue.GENERATIONS,
             result_type=GenerationResult,
@@ -79,6 +88,9 @@ class Theatre:
             self.stagehand.scripts[handle.id].open_gates()
             with suppress(RPCError):  # it has ended by itself
                 await handle.terminate()
+            if callbacks_of(await history(handle)):
+                with suppress(RPCError):
+                    await self.client.get_workflow_handle(callbacks_id_for(handle.id)).terminate()
         self.started.clear()
 
 
@@ -234,6 +246,16 @@ def timers(events: Iterable[HistoryEvent]) -> list[timedelta]:
         for event in events
         if event.HasField("timer_started_event_attributes")
     ]
+
+
+def callbacks_of(events: Iterable[HistoryEvent]) -> list[str]:
+    """The ids of the workflows that were started to tell a callback_url."""
+    initiated = (
+        event.start_child_workflow_execution_initiated_event_attributes
+        for event in events
+        if event.HasField("start_child_workflow_execution_initiated_event_attributes")
+    )
+    return [each.workflow_id for each in initiated if each.workflow_type.name == "Callbacks"]
 
 
 def payloads(event: HistoryEvent) -> list[Payload]:

@@ -90,12 +90,9 @@ def resolve(entry: ModelEntry, request: GenerationRequest) -> Parameters:
     }
     unknown = sorted(given.keys() - entry.parameters.keys())
     if unknown:
-        name = unknown[0]
-        raise RequestRefused(
-            FailureKind.INVALID_REQUEST,
-            f"{name}: {entry.title} does not take it;"
-            f" it takes {', '.join(sorted(entry.parameters))}.",
-        )
+        # A prompt that we make is the model's parameter, but no field of the request.
+        taken = sorted(entry.parameters.keys() & type(request).model_fields.keys())
+        raise _not_taken(unknown[0], entry, taken)
     values: dict[str, Scalar] = {}
     for name, parameter in entry.parameters.items():
         value = given.get(name, parameter.default)
@@ -105,14 +102,10 @@ def resolve(entry: ModelEntry, request: GenerationRequest) -> Parameters:
             raise _refused(name, None, "a text")
         if value is not None:
             values[name] = value
-    taken = {"image": True, "audio": entry.audio is not None, "mask_image": entry.mask}
+    takes = {"image": True, "audio": entry.audio is not None, "mask_image": entry.mask}
     for role in request.media:
-        if not taken[role]:
-            raise RequestRefused(
-                FailureKind.INVALID_REQUEST,
-                f"{role}: {entry.title} does not take it;"
-                f" it takes {', '.join(name for name, takes in taken.items() if takes)}.",
-            )
+        if not takes[role]:
+            raise _not_taken(role, entry, [each for each, taken in takes.items() if taken])
     return values
 
 
@@ -288,6 +281,13 @@ def _refused(field: str, value: object, allowed: str) -> RequestRefused:
     if len(shown) > 120:  # noqa: PLR2004 - a sentence, not a dump
         shown = shown[:117] + "..."
     return RequestRefused(FailureKind.INVALID_REQUEST, f"{field}: {shown}; allowed: {allowed}.")
+
+
+def _not_taken(name: str, entry: ModelEntry, taken: list[str]) -> RequestRefused:
+    return RequestRefused(
+        FailureKind.INVALID_REQUEST,
+        f"{name}: {entry.title} does not take it; it takes {', '.join(taken)}.",
+    )
 
 
 def _unfit(field: str, value: str, allowed: str) -> RequestRefused:

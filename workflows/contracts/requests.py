@@ -24,7 +24,7 @@ from pydantic import (
 
 from workflows.contracts.media import PROVIDER_ROLES, MediaById, MediaReference, Role
 from workflows.contracts.stories import INLINE_BYTES_MAX, Scene, StoryContext, Telling
-from workflows.contracts.texts import Int64, Name, Prose, UsdMicros
+from workflows.contracts.texts import Int64, Name, Prose, Storable, UsdMicros
 
 
 class Operation(StrEnum):
@@ -53,6 +53,8 @@ class Source(StrEnum):
     API = "api"
 
 
+ModelName = Annotated[Storable, StringConstraints(max_length=200)]
+Resolution = Annotated[Storable, StringConstraints(max_length=20)]
 CallbackUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00@]+$", max_length=2048)]
 """Where stage changes are told. Whether it may be called is the deployment's rule."""
 
@@ -83,7 +85,7 @@ class _Request(BaseModel):
     """The same key and request name the same generation for ever."""
     max_cost_usd_micros: UsdMicros | None = None
     """Refuse, with nothing reserved, when the quote is higher."""
-    model: str | None = Field(default=None, max_length=200)
+    model: ModelName | None = None
     callback_url: CallbackUrl | None = None
     """Told of every stage, signed by the source's secret (Standard Webhooks)."""
 
@@ -126,7 +128,7 @@ class ImageToVideoRequest(_Request):
     prompt_expansion: bool | None = Field(default=None, strict=True)
     """Whether the provider may enlarge on the prompt."""
     duration_s: Int64 | None = None
-    resolution: str | None = Field(default=None, max_length=20)
+    resolution: Resolution | None = None
 
 
 class SceneAnimationRequest(_Request):
@@ -161,7 +163,7 @@ class TalkingAvatarRequest(_Request):
     scene: SceneInput | None = None
     story_context: StoryInput | None = None
     seed: Int64 | None = None
-    resolution: str | None = Field(default=None, max_length=20)
+    resolution: Resolution | None = None
 
 
 GenerationRequest = ImageToVideoRequest | SceneAnimationRequest | TalkingAvatarRequest
@@ -176,8 +178,10 @@ REQUESTS: dict[Operation, type[GenerationRequest]] = {
 def _operation(value: Any) -> str | None:  # noqa: ANN401 - not parsed yet
     """The tag of a request; those of the first release have none."""
     if isinstance(value, dict):
-        return str(value.get("operation", Operation.IMAGE_TO_VIDEO.value))
-    return getattr(value, "operation", None)
+        named = value.get("operation", Operation.IMAGE_TO_VIDEO)
+    else:
+        named = getattr(value, "operation", None)
+    return str(named) if isinstance(named, str) else None
 
 
 AnyRequest = Annotated[

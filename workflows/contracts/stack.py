@@ -24,6 +24,8 @@ class StackAddress(BaseModel):
     provider: str
     """The provider's base URL."""
     llm: str | None = None
+    secret_key_file: str | None = None
+    """Holds the key that the callbacks' secrets are encrypted with; only its owner may read it."""
     live: bool = False
     """Whether videos cost real money."""
 

@@ -34,14 +34,22 @@ Name = Annotated[str, AfterValidator(_printable), StringConstraints(min_length=1
 """A short identifier from outside: a user id, an idempotency key, a workflow id."""
 
 _TAGS = frozenset(
-    {"inline", "stored", "image-to-video", "scene-animation", "talking-avatar", "MediaById"}
+    {
+        "inline",
+        "stored",
+        "image-to-video",
+        "scene-animation",
+        "talking-avatar",
+        "MediaById",
+        "MediaByUrl",
+    }
 )
 
 
 def place_of(location: tuple[int | str, ...]) -> str:
     """Where a validation error is, as callers write it: without the tags of unions."""
-    parts = (str(part) for part in location if part not in _TAGS)
-    return ".".join(parts) or "input"
+    parts = [str(part) for part in location if part not in _TAGS]
+    return ".".join(parts or map(str, location)) or "input"
 
 
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1, strict=True)]

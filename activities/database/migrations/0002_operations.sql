@@ -35,7 +35,6 @@ CREATE TABLE callback_secrets (
 -- How far a generation's events were told to its callback_url.
 CREATE TABLE callbacks (
     generation_id text PRIMARY KEY REFERENCES generations,
-    url           text NOT NULL,
     state         text NOT NULL DEFAULT 'delivering' CHECK (state IN ('delivering', 'delivered', 'given_up')),
     delivered_seq integer NOT NULL DEFAULT 0,
     failures      integer NOT NULL DEFAULT 0,  -- in a row, of the event that is next
@@ -64,15 +63,21 @@ CREATE TABLE batches (
 );
 CREATE INDEX batches_by_user ON batches (user_id, created_at DESC);
 
+-- Positions count from 1. `is_made` tells what this batch reserved from what an item's own key had named before.
 CREATE TABLE batch_items (
     batch_id      text NOT NULL REFERENCES batches,
-    position      integer NOT NULL CHECK (position >= 0),
-    generation_id text NOT NULL UNIQUE,
+    position      integer NOT NULL CHECK (position > 0),
+    generation_id text NOT NULL,
     request       jsonb NOT NULL,
-    started_at    timestamptz,
-    PRIMARY KEY (batch_id, position)
+    is_made       boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (batch_id, position),
+    UNIQUE (batch_id, generation_id)
 );
 
 GRANT SELECT ON generations_read, callbacks, batches, batch_items TO stillmotion_starter;
 GRANT SELECT (source, changed_at) ON callback_secrets TO stillmotion_starter;
 GRANT INSERT ON batches, batch_items TO stillmotion_starter;
+-- A batch that was refused is asked for again under its key, with other items if need be.
+GRANT UPDATE (request_hash, source, max_parallel, max_cost_usd_micros, redo_of, state, failure, created_at, completed_at)
+    ON batches TO stillmotion_starter;
+GRANT DELETE ON batch_items TO stillmotion_starter;

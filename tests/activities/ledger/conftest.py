@@ -4,9 +4,17 @@ from dataclasses import dataclass
 
 import pytest
 
+from activities.callbacks.settings import CallbackSettings
 from activities.database.pool import Pool
 from activities.ledger import repository as money
+from activities.ledger.activities import LedgerActivities
+from activities.ledger.admission import Admission
+from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
+from activities.media.inputs import Inputs
+from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
+from activities.provider.identity import ProviderIdentity
 
 Balance = tuple[int, int, int, int]
 """Videos reserved and settled, micro-USD reserved and settled."""
@@ -89,3 +97,23 @@ class Bank:
 @pytest.fixture
 def bank(database: Pool, ledger_settings: LedgerSettings) -> Bank:
     return Bank(database, ledger_settings)
+
+
+@pytest.fixture
+def inputs(database: Pool, store: MediaStore, media_settings: MediaSettings) -> Inputs:
+    return Inputs(database, store, media_settings)
+
+
+@pytest.fixture
+def ledger(database: Pool, inputs: Inputs) -> LedgerActivities:
+    return LedgerActivities(
+        pool=database,
+        admission=Admission(
+            catalogue=load_catalogue(),
+            inputs=inputs,
+            settings=LedgerSettings(default_plan="free"),
+            provider=ProviderIdentity("http://127.0.0.1:9/api/v3", "0123456789ab"),
+            heartbeat_timeout_s=60,
+            callbacks=CallbackSettings(),
+        ),
+    )

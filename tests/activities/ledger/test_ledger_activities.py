@@ -13,39 +13,16 @@ from temporalio.testing import ActivityEnvironment
 from activities.database.pool import Pool
 from activities.generations.reading import Reader
 from activities.ledger.activities import LedgerActivities
-from activities.ledger.admission import Admission
-from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
-from activities.prompts.activities import PromptActivities
-from activities.provider.identity import ProviderIdentity
 from tests.activities.conftest import EXAMPLES, a_generation, a_picture, a_request, stage_of
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
 from workflows.contracts.failures import FailureKind, failure
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
-
-
-@pytest.fixture
-def inputs(database: Pool, store: MediaStore, media_settings: MediaSettings) -> Inputs:
-    return Inputs(database, store, media_settings)
-
-
-@pytest.fixture
-def ledger(database: Pool, inputs: Inputs) -> LedgerActivities:
-    return LedgerActivities(
-        pool=database,
-        admission=Admission(
-            catalogue=load_catalogue(),
-            inputs=inputs,
-            settings=LedgerSettings(default_plan="free"),
-            provider=ProviderIdentity("http://127.0.0.1:9/api/v3", "0123456789ab"),
-            heartbeat_timeout_s=60,
-        ),
-    )
 
 
 @pytest.fixture
@@ -351,19 +328,3 @@ async def test_parking_keeps_the_hold_and_says_so(
     assert await bank.balance() == (1, 0, 500_000, 0)
     assert read.error is not None
     assert (read.stage, read.error.money) == (Stage.TIMED_OUT, "$0.50 stays reserved.")
-
-
-async def test_a_prompt_is_built_once_and_trimmed(
-    ledger: LedgerActivities, media_id: str, database: Pool
-) -> None:
-    await reserve(ledger, media_id, prompt="  a calm sea \n")
-    task = ForGeneration(generation_id="gen_one")
-    prompts = PromptActivities(database)
-    first = await ActivityEnvironment().run(prompts.build_prompt, task)
-    await database.execute('UPDATE generations SET request = \'{"prompt": "another"}\'')
-
-    second = await ActivityEnvironment().run(prompts.build_prompt, task)
-
-    assert first == second
-    assert await database.fetchval("SELECT prompt FROM generations") == "a calm sea"
-    assert await stage_of(database, "gen_one") is Stage.STAGING

@@ -50,7 +50,15 @@ async def test_an_asset_is_saved_with_its_title_tags_and_facts(
     asset = await library.read(database, store, asset_id, "ann")
 
     assert (asset.title, asset.prompt) == ("a calm sea", "a calm sea")
+    assert asset.description.startswith("Image-to-video, 5.0 s, 1280x720")
     assert asset.tags == ("api", "video", "image-to-video", "720p")
+    assert asset.metadata == {
+        "operation": "image-to-video",
+        "resolution": "720p",
+        "duration": 5,
+        "width": 1280,
+        "height": 720,
+    }
     assert (asset.duration_s, asset.width, asset.file_size_bytes) == (5, 1280, 7)
     assert (asset.warnings, asset.nsfw) == (("It is small.",), True)
     assert asset.file_path is not None
@@ -77,18 +85,6 @@ async def test_saving_at_once_makes_one_asset(database: Pool) -> None:
 
     assert len(set(ids)) == 1
     assert await database.fetchval("SELECT count(*) FROM assets") == 1
-
-
-async def test_a_long_prompt_makes_a_short_title(database: Pool, store: MediaStore) -> None:
-    await a_generation(database, stage=Stage.SAVING)
-    await database.execute("UPDATE generations SET prompt = $1", "a  very\nlong " * 30)
-
-    asset_id = await save(database, "gen_one", a_video())
-
-    title = (await library.read(database, store, asset_id, "ann")).title
-    assert len(title) == 80
-    assert title.startswith("a very long a very")
-    assert title.endswith("…")
 
 
 async def test_another_owners_asset_looks_like_none(database: Pool, store: MediaStore) -> None:
@@ -143,6 +139,20 @@ async def test_assets_are_filtered_by_source_and_operation(
     assert await count(source="api", operation="image-to-video") == 1
     assert await count(source="podcast_maker") == 0
     assert await count(operation="talking-avatar") == 0
+
+
+async def test_assets_are_found_by_one_whole_tag(database: Pool, store: MediaStore) -> None:
+    asset_id = await saved(database)
+
+    async def found(tag: str, words: str | None = None) -> list[str]:
+        assets = await library.find(database, store, user_id="ann", tag=tag, words=words)
+        return [asset.asset_id for asset in assets]
+
+    assert await found("image-to-video") == [asset_id]
+    assert await found("image-to-video", "calm") == [asset_id]
+    assert await found("image-to-video", "storm") == []
+    assert await found("image") == []
+    assert await found("scene_3") == []
 
 
 async def test_the_newest_assets_come_first_and_no_more_than_asked(

@@ -24,9 +24,11 @@ from tests.activities.conftest import (
     stage_of,
 )
 from tests.activities.submissions.conftest import Desk
+from workflows.contracts.media import PROVIDER_ROLES, Role
 from workflows.contracts.stages import Stage
 
 Wanted = Callable[..., Awaitable[str]]
+DOCUMENT_ROLES: tuple[Role, ...] = ("scene", "story_context")
 FORMATS = [
     ("image/jpeg", "JPEG"),
     ("image/png", "PNG"),
@@ -79,6 +81,28 @@ async def test_every_input_is_uploaded_and_written_down_with_the_body(
     assert await content_at(row.payload["image"]) == a_picture()
     assert await content_at(row.payload["audio"]) == (EXAMPLES / "speech.wav").read_bytes()
     assert await stage_of(desk.pool, "gen_one") is Stage.SUBMITTING
+
+
+async def test_a_mask_is_uploaded_and_a_story_is_not(
+    desk: Desk, staging: Staging, store: MediaStore, media_settings: MediaSettings
+) -> None:
+    inputs = Inputs(desk.pool, store, media_settings)
+    files = {"image": a_picture(), "mask_image": a_picture(300, 300, "PNG"), "scene": b"{}"}
+    media_ids: dict[str, str] = {}
+    for role in PROVIDER_ROLES + DOCUMENT_ROLES:
+        path = desk.folder / role
+        path.write_bytes(files.get(role, b'{"tone": "calm"}'))
+        source = EXAMPLES / "speech.wav" if role == "audio" else path
+        media_ids[role] = (await inputs.add("ann", source, role)).media_id
+    await a_generation(desk.pool, inputs=media_ids)
+
+    staged = [await staging.stage("gen_one") for _ in range(2)]
+
+    payload = (await desk.row()).payload or {}
+    assert staged == [3, 3]
+    assert payload.keys() & media_ids.keys() == set(PROVIDER_ROLES)
+    assert await content_at(payload["mask_image"]) == files["mask_image"]
+    assert len({payload[role] for role in PROVIDER_ROLES}) == 3
 
 
 async def test_staging_again_uploads_nothing(

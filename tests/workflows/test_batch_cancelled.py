@@ -1,0 +1,124 @@
+"""A cancel of a batch: passed on to what runs, whoever started it; what waits is closed."""
+
+import asyncio
+
+from tests.workflows.episodes import MakeEpisode
+from tests.workflows.scripted import Gate
+from tests.workflows.theatre import cancelled, until
+from workflows.contracts.activities import Withdrawn
+from workflows.contracts.batches import BatchState, CloseBatch, ClosedWaiting
+from workflows.contracts.ids import callbacks_id_for
+
+
+async def test_a_cancel_is_passed_on_and_what_waits_is_closed(episode: MakeEpisode) -> None:
+    batch = episode(5, max_parallel=2)
+    batch.hold_up(range(1, 6))
+
+    run = await batch.start()
+    await batch.reaches("active", "active", "waiting", "waiting", "waiting")
+    await run.cancel()
+
+    await cancelled(run)
+    assert batch.states() == ["cancelled"] * 5
+    assert batch.never_started == set(batch.ids[2:])
+    assert batch.last("batches.close", CloseBatch).state is BatchState.CANCELLED
+
+
+async def test_a_video_that_is_finished_by_then_is_kept(episode: MakeEpisode) -> None:
+    batch = episode(2, max_parallel=1)
+    gates = batch.hold_up((1,))
+    batch.item(1).on("provider.withdraw", Withdrawn(state="completed"))
+
+    run = await batch.start()
+    await until(gates[1].entered.is_set)
+    await run.cancel()
+
+    await cancelled(run)
+    assert batch.states() == ["completed", "cancelled"]
+
+
+async def test_the_batch_ends_after_its_children(episode: MakeEpisode) -> None:
+    batch = episode(1)
+    gates = batch.hold_up((1,))
+    withdrawing = Gate(Withdrawn(state="deleted"))
+    batch.item(1).on("provider.withdraw", withdrawing)
+
+    run = await batch.start()
+    await until(gates[1].entered.is_set)
+    await run.cancel()
+    await until(withdrawing.entered.is_set)
+    before = batch.count("batches.close")
+    withdrawing.opened.set()
+
+    await cancelled(run)
+    assert before == 0
+
+
+async def test_a_cancel_while_the_whole_is_reserved_releases_it(episode: MakeEpisode) -> None:
+    batch = episode(3)
+    reserving = Gate(batch.terms)
+    batch.instead("batches.reserve", reserving)
+
+    run = await batch.start()
+    await until(reserving.entered.is_set)
+    await run.cancel()
+    await asyncio.sleep(0.2)
+    reserving.opened.set()
+
+    await cancelled(run)
+    assert not reserving.cancelled.is_set()
+    assert batch.states() == ["cancelled"] * 3
+    assert all(script.calls == [] for script in batch.items.values())
+
+
+async def test_a_cancel_reaches_the_children_of_an_earlier_run(episode: MakeEpisode) -> None:
+    batch = episode(4, max_parallel=2)
+    batch.hold_up(range(1, 5))
+
+    first = await batch.start()
+    await batch.reaches("active", "active", "waiting", "waiting")
+    await first.terminate()
+    second = await batch.start()
+    await until(lambda: batch.count("batches.look") > 1)
+    await second.cancel()
+
+    await cancelled(second)
+    assert batch.states() == ["cancelled"] * 4
+
+
+async def test_a_child_of_an_earlier_run_that_was_terminated_does_not_hold_the_cancel_up(
+    episode: MakeEpisode,
+) -> None:
+    batch = episode(2, max_parallel=1)
+    batch.hold_up((1,))
+
+    first = await batch.start()
+    await batch.reaches("active", "waiting")
+    await first.terminate()
+    await batch.theatre.client.get_workflow_handle(batch.ids[0]).terminate()
+    second = await batch.start()
+    await second.cancel()
+
+    await cancelled(second)
+    assert batch.states() == ["active", "cancelled"]
+
+
+async def test_receivers_are_told_of_what_was_cancelled_before_its_start(
+    episode: MakeEpisode,
+) -> None:
+    batch = episode(3, max_parallel=1)
+    batch.hold_up((1,))
+    pages = [
+        ClosedWaiting(closed=1, to_tell=(batch.ids[1],), is_all=False),
+        ClosedWaiting(closed=1, to_tell=(batch.ids[2],)),
+    ]
+    batch.instead("batches.close_waiting", *pages)
+
+    run = await batch.start()
+    await batch.reaches("active", "waiting", "waiting")
+    await run.cancel()
+
+    await cancelled(run)
+    for generation_id in batch.ids[1:]:
+        told = batch.theatre.client.get_workflow_handle(callbacks_id_for(generation_id))
+        assert (await told.describe()).workflow_type == "Callbacks"
