@@ -251,8 +251,8 @@ class Batch(OneInput):
         await self._close_waiting()
         await self._cancel_strays(asked)
         await workflow.wait_condition(lambda: not self.children)
-        looks = 0
-        while await self._cancel_strays(asked):
+        looks, until = 0, workflow.now() + timeouts.STRAY_PATIENCE
+        while await self._cancel_strays(asked) and workflow.now() < until:
             pause = timeouts.widening(looks, timeouts.STRAY_LOOK_MIN, timeouts.WINDOW_LOOK_MAX)
             await workflow.sleep(pause, summary="wait for what an earlier run started")
             looks += 1

@@ -167,15 +167,19 @@ PARK_PAUSE_MIN = timedelta(minutes=1)
 PARK_PAUSE_MAX = timedelta(hours=6)
 """The widening schedule of a parked generation: 1, 2, 4 … minutes, then every 6 hours."""
 
-STRAY_LOOK_MIN = timedelta(seconds=5)
+STRAY_LOOK_MIN = timedelta(seconds=2)
 """Items of a batch that are nobody's children, since an earlier run of it was terminated, end
-without a word: the batch looks at 5, 10, 20 … seconds."""
+without a word: the batch looks after 2, 4, 8 … seconds."""
+
+STRAY_PATIENCE = timedelta(days=1)
+"""How long a cancelled batch waits for them: the cancel was passed on, their end is their own, and
+one whose workflow was terminated too never says so."""
 
 WINDOW_LOOK_MIN = timedelta(minutes=10)
 """A child says when it ends, not when it parks and so frees its place; no deadline is shorter."""
 
 WINDOW_LOOK_MAX = timedelta(hours=1)
-"""A look is eleven events: at one an hour a month of them stays below a fifth of the limit."""
+"""A look is eleven events: at one an hour half a year of them stays below the limit."""
 
 RETENTION = timedelta(days=7)
 """How long the provider keeps predictions and outputs (docs: what-are-predictions)."""

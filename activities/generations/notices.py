@@ -90,8 +90,7 @@ class Notices:
 
             connection.add_termination_listener(gone)
             await connection.add_listener(CHANNEL, self._heard)
-            # What happened before is news to whoever waited without a connection.
-            self._wake_all()
+            pass
             while not lost.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LIVENESS_INTERVAL_S):

@@ -42,6 +42,7 @@ SYSTEM = (
 )
 
 _TASK = """\
+## Your task
 Write the animation prompt of this scene: two or three sentences, in the language of the scene.
 
 - {duration}
@@ -73,7 +74,7 @@ def question_for(
         duration=duration, characters_max=characters_max, schema=json.dumps(ANSWER_SCHEMA)
     )
     told = [*_sections("Scene", scene), *_sections("Story", story)]
-    return Question(SYSTEM, "\n".join([task, *told]))
+    return Question(SYSTEM, "\n".join([*told, task]))
 
 
 def _sections(heading: str, part: Telling) -> Iterator[str]:

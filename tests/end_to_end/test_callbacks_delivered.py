@@ -1,4 +1,4 @@
-"""Receivers of callbacks beside real workers: dead ones delay no video, killed workers lose nothing."""
+"""Callbacks beside real workers: a dead receiver delays no video, a killed worker loses nothing."""
 
 import base64
 import signal
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from google.protobuf.json_format import MessageToJson
 from pydantic import SecretStr
-from stacks import Stack, finished, until
+from stacks import SMALL, Stack, finished, until
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -22,12 +22,6 @@ from workflows.contracts.requests import Source
 from workflows.contracts.stages import Status
 
 SOURCE = Source.PODCAST_MAKER
-SMALL = {
-    "output": [
-        {"kind": "other_size", "width": 64, "height": 36},
-        {"kind": "other_duration", "duration_s": 0.5},
-    ]
-}
 
 
 @pytest.fixture
@@ -76,7 +70,7 @@ def _base64_parts(text: str) -> list[str]:
 async def test_a_receiver_that_is_down_delays_no_video_and_is_told_everything_later(
     stack: Stack, listener: Listener, secret: str
 ) -> None:
-    await stack.faults(SMALL)
+    await stack.faults({"output": SMALL})
     listener.answers(503)
     async with stack.worker():
         handle = await stack.start(callback_url=listener.url, source=SOURCE)
@@ -106,7 +100,7 @@ async def test_a_receiver_that_is_down_delays_no_video_and_is_told_everything_la
 async def test_a_worker_killed_in_mid_delivery_loses_no_event(
     stack: Stack, listener: Listener, secret: str
 ) -> None:
-    await stack.faults(SMALL)
+    await stack.faults({"output": SMALL})
     listener.answers(200, 200, "hang")
     async with stack.worker() as worker:
         handle = await stack.start(callback_url=listener.url, source=SOURCE)
@@ -158,7 +152,7 @@ async def test_a_wire_caller_whose_receiver_can_not_be_told_is_refused_with_noth
 async def test_every_stage_is_on_record_before_it_is_told(
     stack: Stack, listener: Listener, secret: str
 ) -> None:
-    await stack.faults(SMALL)
+    await stack.faults({"output": SMALL})
     async with stack.worker():
         handle = await stack.start(callback_url=listener.url, source=SOURCE)
         await finished(handle)

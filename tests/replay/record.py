@@ -1,12 +1,14 @@
-"""`python -m tests.replay.record`: record the histories that every later version must replay.
+"""`python -m tests.replay.record [NAME ...]`: record the histories that later versions must replay.
 
-Run it for a new scenario, or where a change of the workflow's commands is meant and no generation
-of an older version runs any more; the difference of the files then shows the change.
+Without a name it records the scenarios that have no history yet. Name one that has where a change
+of the workflow's commands is meant and no generation of an older version runs any more; the
+difference of the files then shows the change.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from temporalio.client import WorkflowFailureError
 
-from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, refused
+from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, a_request, refused
 from tests.workflows.theatre import (
     Theatre,
     facts,
@@ -26,6 +28,7 @@ from tests.workflows.theatre import (
 )
 from workflows.contracts.activities import PredictionEnd, Reconciled, Submitted, Verdict
 from workflows.contracts.failures import FailureKind
+from workflows.contracts.requests import Operation
 from workflows.contracts.stages import Stage
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -45,6 +48,42 @@ async def happy(theatre: Theatre, _: Sleep, generation_id: str) -> None:
     """A video without any trouble."""
     handle = await theatre.start_as(generation_id, Script())
     await handle.result()
+
+
+async def scene(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A scene animation without any trouble."""
+    handle = await theatre.start_as(generation_id, Script(), operation=Operation.SCENE_ANIMATION)
+    await handle.result()
+
+
+async def avatar(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A talking avatar without any trouble."""
+    handle = await theatre.start_as(generation_id, Script(), operation=Operation.TALKING_AVATAR)
+    await handle.result()
+
+
+async def claimed(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A scene animation whose request stands in the database, as a batch starts it."""
+    handle = await theatre.start_as(
+        generation_id, Script(), {"claimed": True}, operation=Operation.SCENE_ANIMATION
+    )
+    await handle.result()
+
+
+async def told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A video whose stages are told to a callback_url."""
+    request = a_request(callback_url="https://example.com/hook")
+    handle = await theatre.start_as(generation_id, Script(), request)
+    await handle.result()
+
+
+async def refusal_told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
+    """A refusal at the quota check, told to a callback_url."""
+    script = Script().on("ledger.reserve", refused(FailureKind.QUOTA_EXCEEDED))
+    request = a_request(callback_url="https://example.com/hook")
+    handle = await theatre.start_as(generation_id, script, request)
+    with suppress(WorkflowFailureError):
+        await handle.result()
 
 
 async def reconciled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
@@ -108,6 +147,11 @@ async def parked_resumed(theatre: Theatre, _: Sleep, generation_id: str) -> None
 
 SCENARIOS: dict[str, Scenario] = {
     "happy": happy,
+    "scene": scene,
+    "avatar": avatar,
+    "claimed": claimed,
+    "told": told,
+    "refusal_told": refusal_told,
     "reconciled": reconciled,
     "unresolved_then_adopted": unresolved_then_adopted,
     "cancelled": cancelled,
@@ -116,9 +160,14 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
+def id_of(name: str) -> str:
+    """The workflow id under which a scenario is played, from which other ids derive."""
+    return f"gen_{name.replace('_', ''):z<26}"
+
+
 async def record(name: str) -> str:
     """Play one scenario; returns its history as JSON."""
-    generation_id = f"gen_{name.replace('_', ''):z<26}"
+    generation_id = id_of(name)
     async with (
         skipping_time() as environment,
         playing(environment.client, Stagehand()) as theatre,
@@ -142,12 +191,12 @@ def _without_this_machine(value: JsonValue) -> JsonValue:
             return value
 
 
-async def main() -> None:
-    """Record every scenario."""
-    HISTORIES.mkdir(exist_ok=True)
-    for name in SCENARIOS:
+async def main(names: Sequence[str]) -> None:
+    """Record these scenarios, or those that have no history yet."""
+    missing = [name for name in SCENARIOS if not (HISTORIES / f"{name}.json").exists()]
+    for name in names or missing:
         (HISTORIES / f"{name}.json").write_text(await record(name) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

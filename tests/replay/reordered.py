@@ -1,4 +1,4 @@
-"""`ImageToVideo` with two steps the wrong way round: what replay must notice."""
+"""`ImageToVideo` with two steps the wrong way round, or one left out: what replay must notice."""
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -23,4 +23,21 @@ class Reordered(Generation):
     async def run(self, raw: RawValue = NOTHING) -> None:  # noqa: ARG002 - as the real one
         await self.reserve()
         await self.stage_inputs()
+        await self.build_prompt("the prompt")
+
+
+@workflow.defn(name="ImageToVideo")
+class Untold(Generation):
+    """Tells no callback_url."""
+
+    @workflow.init
+    def __init__(  # pyright: ignore[reportInconsistentConstructor]
+        self, raw: RawValue = NOTHING
+    ) -> None:
+        self.begin(parse(raw, ImageToVideoRequest))
+        self.tells = True
+
+    @workflow.run
+    async def run(self, raw: RawValue = NOTHING) -> None:  # noqa: ARG002 - as the real one
+        await self.reserve()
         await self.build_prompt("the prompt")

@@ -1,6 +1,9 @@
 """Recorded histories replay with today's workflows: a release breaks no running generation."""
 
+import base64
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio import workflow
@@ -9,9 +12,10 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from tests.replay.record import HISTORIES, SCENARIOS
-from tests.replay.reordered import Reordered
+from tests.replay.record import HISTORIES, SCENARIOS, id_of
+from tests.replay.reordered import Reordered, Untold
 from workers.pools import RUNNER, WORKFLOWS
+from workflows.contracts.requests import WORKFLOW_TYPES
 
 STRICT = SandboxedWorkflowRunner(
     restrictions=RUNNER.restrictions.with_import_notification_policy(
@@ -22,7 +26,7 @@ STRICT = SandboxedWorkflowRunner(
 
 
 def _history(path: Path) -> WorkflowHistory:
-    return WorkflowHistory.from_json(path.stem, path.read_text("utf-8"))
+    return WorkflowHistory.from_json(id_of(path.stem), path.read_text("utf-8"))
 
 
 def _replayer(
@@ -31,6 +35,10 @@ def _replayer(
     return Replayer(
         workflows=workflows, workflow_runner=runner, data_converter=pydantic_data_converter
     )
+
+
+def _input_of(started: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(base64.b64decode(started["input"]["payloads"][0]["data"]))
 
 
 def test_every_scenario_is_recorded_and_every_record_is_a_scenario() -> None:
@@ -51,9 +59,26 @@ async def test_a_reordered_step_is_caught_by_replay() -> None:
         await replayer.replay_workflow(_history(HISTORIES / "happy.json"))
 
 
-async def test_the_workflows_run_under_the_strictest_sandbox() -> None:
+async def test_a_callback_that_is_not_told_any_more_is_caught_by_replay() -> None:
+    replayer = _replayer((Untold,))
+
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(_history(HISTORIES / "told.json"))
+
+
+def test_a_history_of_every_operation_and_of_every_way_to_start_it_is_recorded() -> None:
+    inputs = [json.loads((HISTORIES / f"{name}.json").read_text()) for name in SCENARIOS]
+    started = [each["events"][0]["workflowExecutionStartedEventAttributes"] for each in inputs]
+
+    assert {each["workflowType"]["name"] for each in started} >= set(WORKFLOW_TYPES.values())
+    assert any(_input_of(each) == {"claimed": True} for each in started)
+    assert any("callback_url" in _input_of(each) for each in started)
+
+
+@pytest.mark.parametrize("name", ["happy", "scene", "avatar", "claimed", "told"])
+async def test_the_workflows_run_under_the_strictest_sandbox(name: str) -> None:
     strictly = _replayer(runner=STRICT)
 
-    replayed = await strictly.replay_workflow(_history(HISTORIES / "happy.json"))
+    replayed = await strictly.replay_workflow(_history(HISTORIES / f"{name}.json"))
 
     assert replayed.replay_failure is None

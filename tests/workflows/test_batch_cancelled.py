@@ -2,9 +2,12 @@
 
 import asyncio
 
-from tests.workflows.episodes import MakeEpisode
+import pytest
+from temporalio.client import WorkflowFailureError
+
+from tests.workflows.episodes import Episode, MakeEpisode
 from tests.workflows.scripted import Gate
-from tests.workflows.theatre import cancelled, until
+from tests.workflows.theatre import Theatre, cancelled, until
 from workflows.contracts.activities import Withdrawn
 from workflows.contracts.batches import BatchState, CloseBatch, ClosedWaiting
 from workflows.contracts.ids import callbacks_id_for
@@ -86,21 +89,24 @@ async def test_a_cancel_reaches_the_children_of_an_earlier_run(episode: MakeEpis
     assert batch.states() == ["cancelled"] * 4
 
 
-async def test_a_child_of_an_earlier_run_that_was_terminated_does_not_hold_the_cancel_up(
-    episode: MakeEpisode,
+async def test_a_child_of_an_earlier_run_that_was_terminated_holds_a_cancel_up_for_a_day_only(
+    in_no_time: Theatre,
 ) -> None:
-    batch = episode(2, max_parallel=1)
-    batch.hold_up((1,))
+    batch = Episode(in_no_time, 2, max_parallel=1)
+    gates = batch.hold_up((1,))
 
     first = await batch.start()
-    await batch.reaches("active", "waiting")
+    await until(gates[1].entered.is_set)
     await first.terminate()
-    await batch.theatre.client.get_workflow_handle(batch.ids[0]).terminate()
+    await in_no_time.client.get_workflow_handle(batch.ids[0]).terminate()
     second = await batch.start()
     await second.cancel()
+    gates[1].opened.set()
 
-    await cancelled(second)
+    with pytest.raises(WorkflowFailureError):
+        await second.result()
     assert batch.states() == ["active", "cancelled"]
+    assert batch.last("batches.close", CloseBatch).state is BatchState.CANCELLED
 
 
 async def test_receivers_are_told_of_what_was_cancelled_before_its_start(

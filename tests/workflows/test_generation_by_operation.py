@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
 
-from tests.workflows.scripted import PROMPT, VIDEO, Gate, Script, a_request, refused
-from tests.workflows.test_generation_completes import PAYLOAD_BYTES_MAX, STEPS
+from tests.workflows.scripted import PROMPT, VIDEO, Gate, Script, a_request, refused, terms_of
 from tests.workflows.theatre import (
+    PAYLOAD_BYTES_MAX,
+    STEPS,
     Theatre,
     cancelled,
-    facts,
     failed,
     history,
     payloads,
@@ -188,16 +188,19 @@ async def test_a_claimed_generation_has_nothing_of_its_request_in_its_history(
 async def test_a_cancel_at_the_quota_check_waits_for_it_and_gives_the_hold_back(
     theatre: Theatre, operation: Operation
 ) -> None:
-    reserve = Gate(RuntimeError("never answered"))
+    generation_id = f"gen_cancelled-{operation}"
+    reserve = Gate(terms_of(generation_id, operation=operation))
     script = Script().on("ledger.reserve", reserve)
-    handle = await theatre.start(script, operation=operation)
+    handle = await theatre.start_as(generation_id, script, operation=operation)
     await reserve.entered.wait()
 
     await handle.cancel()
     await saw_the_cancel(handle)
+    reserve.opened.set()
+    await cancelled(handle)
 
-    assert not reserve.cancelled.is_set()
-    assert (await facts(handle)).stage is Stage.RESERVING
+    assert script.calls == ["ledger.reserve", "ledger.close"]
+    assert script.closed() == (FailureKind.CANCELLED, "release")
 
 
 def _summary_of(event: HistoryEvent) -> str:

@@ -8,7 +8,16 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from tests.workflows.scripted import MODEL, PREDICTION, PROMPT, VIDEO, Gate, Script, a_request
-from tests.workflows.theatre import Theatre, facts, failed, history, payloads, reaches
+from tests.workflows.theatre import (
+    PAYLOAD_BYTES_MAX,
+    STEPS,
+    Theatre,
+    facts,
+    failed,
+    history,
+    payloads,
+    reaches,
+)
 from workflows.contracts.activities import Download, PredictionEnd, Reserve, Save, Watch
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.queues import MODEL as MODEL_ATTRIBUTE
@@ -17,17 +26,6 @@ from workflows.contracts.requests import ImageToVideoRequest
 from workflows.contracts.stages import Stage
 from workflows.contracts.texts import summary_of
 
-STEPS = [
-    "ledger.reserve",
-    "prompts.build_prompt",
-    "provider.stage_inputs",
-    "provider.submit",
-    "provider.poll",
-    "media.download",
-    "library.save",
-    "ledger.record_usage",
-]
-PAYLOAD_BYTES_MAX = 2_000
 EVENTS_MAX = 55
 
 

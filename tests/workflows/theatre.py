@@ -37,6 +37,21 @@ from workflows.contracts.stages import Stage
 
 Handle = WorkflowHandle[Any, GenerationResult]
 
+STEPS = [
+    "ledger.reserve",
+    "prompts.build_prompt",
+    "provider.stage_inputs",
+    "provider.submit",
+    "provider.poll",
+    "media.download",
+    "library.save",
+    "ledger.record_usage",
+]
+"""The activities of a generation that goes well."""
+
+PAYLOAD_BYTES_MAX = 2_000
+"""Of everything in a history but scene and story."""
+
 PATIENCE_S = 20.0
 """How long a test waits for what should be there at once."""
 QUERY_TIMEOUT = timedelta(seconds=5)

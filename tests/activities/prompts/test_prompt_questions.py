@@ -100,7 +100,7 @@ def test_the_form_of_the_answer_is_told() -> None:
 def test_what_is_not_told_leaves_no_trace() -> None:
     user = asked(Scene(title="Dawn"), StoryContext(), None)
 
-    assert user.endswith("## Scene\n- title: Dawn\n")
+    assert user.startswith("## Scene\n- title: Dawn\n\n## Your task\n")
     assert "seconds" not in user
 
 

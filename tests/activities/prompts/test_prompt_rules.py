@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activities.ledger.catalogues import load_catalogue
@@ -35,7 +35,7 @@ stories = st.builds(
         }
     ),
 )
-LONG = "a very long word after the other " * 30
+LONG = "a very long word after the other " * 100
 
 
 def of_scene(scene: Scene, story: StoryContext = STORY, limit: int = 2500) -> str:
@@ -62,6 +62,7 @@ def test_a_scenes_prompt_always_tells_the_duration(scene: Scene, story: StoryCon
     assert "10 seconds" in of_scene(scene, story, 300)
 
 
+@example(Scene(), StoryContext.model_validate({"bible": {"tone": "... and so on and on"}}), 1)
 @given(scenes, stories, st.integers(1, 3000))
 def test_an_avatars_prompt_is_missing_or_fits(
     scene: Scene, story: StoryContext, limit: int
