@@ -17,7 +17,6 @@ from activities.ledger.pricing import checks, quote_by_role
 from activities.media.documents import parse_document
 from activities.media.errors import MediaInvalid
 from activities.media.inputs import Inputs
-from activities.prompts.lengths import prompt_limit
 from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
 from starter.sources import MediaSource, is_media_id, measure, to_reference
@@ -139,7 +138,7 @@ class Asking:
             self._inputs,
             draft.model_copy(update={**told}),
             duration_s=None if duration_s is None else float(duration_s),
-            characters_max=prompt_limit(entry),
+            characters_max=entry.prompt_characters_max,
         )
 
     async def _store(self, user_id: str, role: Role, told: Telling | MediaById) -> MediaById:

@@ -163,12 +163,20 @@ def _source(role: Role, given: Any) -> Any:  # noqa: ANN401 - not looked at yet
             return _REFERENCE.validate_python(given)
         except ValidationError as error:
             raise _no_source(role, given) from error
-    if isinstance(given, Path) and not given.is_file():
+    if isinstance(given, Path) and not _is_file(given):
         told = f"{role}: {str(given)[:120]!r} is not a file; allowed: a readable file."
         raise RequestRefused(FailureKind.INVALID_MEDIA, told)
     if not isinstance(given, str | Path | bytes | MediaReference):
         raise _no_source(role, given)
     return given
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        # Too long for a name, or with a NUL in it.
+        return False
 
 
 def _document(given: Any) -> Any:  # noqa: ANN401 - not looked at yet

@@ -22,8 +22,7 @@ from activities.ledger.repository import SQL as LEDGER
 from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
 from activities.library import repository as library
 from activities.media.inputs import Inputs
-from activities.prompts.settings import LlmSettings
-from activities.prompts.writing import Prompt, Writer
+from activities.prompts.writing import Prompt
 from activities.provider.identity import provider_name
 from starter.asking import Asking, StorySource, operation_named
 from starter.batch_asking import BatchAsking, Items
@@ -40,6 +39,7 @@ from starter.places import (
     find_place,
     store_of,
 )
+from starter.previewing import prompt_of
 from starter.sources import MediaSource, upload
 from workflows.contracts.failures import RequestRefused
 from workflows.contracts.media import Role
@@ -293,16 +293,9 @@ class VideoClient:
 
         Raises:
             RequestRefused: the model doesn't take the request, or a stored scene or story is none.
+            pydantic.ValidationError: a setting of the LLM can't be used; its name is told.
         """
-        wish = await self.asking.wish(operation, fields)
-        settings = _llm_settings(self.place)
-        if not settings.is_configured or operation is not Operation.SCENE_ANIMATION:
-            return await Writer(None).write(wish)
-        # Imported when it is asked: the SDK would slow every other use of this client down.
-        from activities.prompts.llm import Llm  # noqa: PLC0415
-
-        async with Llm(settings) as llm:
-            return await Writer(llm).write(wish)
+        return await prompt_of(await self.asking.wish(operation, fields), self.place)
 
     async def _judged(self, request: GenerationRequest, quoted: Quote) -> Estimate:
         """Whether the quote would be granted now: by the caller's own limit, the plan, the caps."""
@@ -395,14 +388,3 @@ class VideoClient:
         """Limit, reserved, settled and remaining of the user's present period."""
         async with self._pool.acquire() as connection:
             return await usage_of(connection, user_id, self.place.ledger)
-
-
-def _llm_settings(place: Place) -> LlmSettings:
-    """What the workers of this place ask: a sandbox's LLM, else the environment's or stack's."""
-    stack = place.stack
-    if stack is None or stack.live:
-        settings = LlmSettings()
-        if settings.is_configured or stack is None:
-            return settings
-    # The environment's key is for another endpoint.
-    return LlmSettings.model_validate({"api_key": None, "base_url": stack.llm})

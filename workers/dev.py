@@ -25,6 +25,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
+from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
 from workers.embedded.children import Child, Inheritance, start_child
 from workers.embedded.errors import EmbeddedError, ServerDidNotStart
@@ -78,7 +79,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
         await _prepare_database(postgres.dsn)
         live = ProviderSettings() if _is_live(options) else None
         provider, llm = (
-            (live.base_url, os.environ.get("OPENAI_BASE_URL"))
+            (live.base_url, LlmSettings().address)
             if live is not None
             else await stack.enter_async_context(_sandbox(directory, options))
         )

@@ -15,7 +15,16 @@ EMBEDDED_HEARTBEAT_TIMEOUT_S = 15
 EMBEDDED_DRAIN_S = 5
 """Who stops a stack of his own waits for it; what is cut short goes on at the next start."""
 
-REAL_KEYS = ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+REAL_KEYS = (
+    "WAVESPEED_API_KEY",
+    "WAVESPEED_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    # The SDK's own: they would tell the sandbox whose account it is.
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+    "OPENAI_CUSTOM_HEADERS",
+)
 
 
 def without_real_keys(environment: Mapping[str, str]) -> dict[str, str]:

@@ -87,7 +87,6 @@ class Activities:
                 self.ledger.record_usage,
                 self.ledger.park,
                 self.ledger.close,
-                self.prompts.build_prompt,
                 self.provider.check,
                 self.provider.withdraw,
                 self.library.save,
@@ -103,7 +102,7 @@ class Activities:
                 self.provider.reconcile,
                 self.provider.resolve,
             ),
-            TaskQueue.POLL: (self.provider.poll, self.callbacks.deliver),
+            TaskQueue.POLL: (self.prompts.build_prompt, self.provider.poll, self.callbacks.deliver),
             TaskQueue.MEDIA: (
                 self.ledger.reserve,
                 self.batches.reserve,

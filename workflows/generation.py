@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import (
@@ -20,7 +20,6 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 from workflows import timeouts
 from workflows.contracts import queues
@@ -44,25 +43,11 @@ from workflows.contracts.requests import Claimed, GenerationRequest
 from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
-from workflows.contracts.texts import dollars, storable, summary_of
+from workflows.contracts.texts import dollars, summary_of
+from workflows.ends import Ended, failure_of, unstorable
 from workflows.intake import OneInput, raised
 
 T = TypeVar("T")
-
-_UNSTORABLE_ID = failure(
-    FailureKind.INVALID_REQUEST, "workflow id: must not contain NUL characters."
-)
-
-
-class Ended(Exception):
-    """The generation ends without a video. `settle` says what the ledger does."""
-
-    def __init__(
-        self, told: Failure, settle: Literal["release", "provisional", "house"] = "release"
-    ) -> None:
-        super().__init__(told.message)
-        self.failure = told
-        self.settle: Literal["release", "provisional", "house"] = settle
 
 
 @dataclass
@@ -81,7 +66,7 @@ class Generation(OneInput):
         """Set the state up; called by each operation's `@workflow.init`."""
         now = workflow.now()
         self.generation_id = workflow.info().workflow_id
-        self.request = request if _is_storable(self.generation_id) else _UNSTORABLE_ID
+        self.request = unstorable(self.generation_id) or request
         self.terms: Terms | None = None
         self.stage = Stage.ACCEPTED
         self.since = now
@@ -392,19 +377,4 @@ class Generation(OneInput):
 
     def failure_of(self, error: ActivityError, otherwise: FailureKind) -> Failure:
         """The failure that an activity ended with; `otherwise` where it gave no kind."""
-        cause: BaseException | None = error.cause
-        if isinstance(cause, TemporalTimeout) and cause.cause is not None:
-            cause = cause.cause
-        if isinstance(cause, ApplicationError) and cause.type in set(FailureKind):
-            return failure(FailureKind(cause.type), cause.message, generation_id=self.generation_id)
-        text = "It took too long." if isinstance(cause, TemporalTimeout) else "A step failed."
-        return failure(otherwise, text, generation_id=self.generation_id)
-
-
-def _is_storable(generation_id: str) -> bool:
-    """Temporal takes ids that PostgreSQL refuses: every activity would be retried for ever."""
-    try:
-        storable(generation_id)
-    except ValueError:
-        return False
-    return True
+        return failure_of(error, otherwise, self.generation_id)

@@ -25,7 +25,8 @@ from workflows.contracts.activities import (
 )
 from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.stages import Stage
-from workflows.generation import Decision, Ended, Generation
+from workflows.ends import Ended
+from workflows.generation import Decision, Generation
 
 DROPS_QUEUED = "a cancel drops a queued submission"
 """Histories from before it wait for the submission, queued or not."""

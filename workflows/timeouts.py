@@ -32,10 +32,12 @@ DATABASE = Limits(
 )
 
 BUILD_PROMPT = Limits(
-    # One question to an LLM, at 60 s; a busy one is asked again a few times, then a rule answers.
+    # One question to an LLM, at 75 s at most; a busy one is asked three times, then a rule answers.
     start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=timedelta(seconds=20),
     retry_policy=PATIENT,
+    # Where waiting costs nothing: a slow LLM must not keep the ledger's short steps from their turn.
+    task_queue=TaskQueue.POLL,
 )
 
 RESERVE = Limits(

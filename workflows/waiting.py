@@ -21,7 +21,8 @@ from workflows.contracts.queues import TaskQueue
 from workflows.contracts.results import StoredVideo
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
-from workflows.generation import Ended, Generation
+from workflows.ends import Ended
+from workflows.generation import Generation
 
 
 async def await_video(generation: Generation, terms: Terms, prediction_id: str) -> StoredVideo:

@@ -15,8 +15,9 @@ from workflows.contracts.activities import ForGeneration
 from workflows.contracts.callbacks import Delivery, GivenUp, GiveUp
 from workflows.contracts.failures import FailureKind, RequestRefused
 
-REREAD_S = 60.0
-"""Events are looked for this often though no notice came: a notice may be lost."""
+REREAD_S = 300.0
+"""Events are looked for this often though no notice came. A lost connection wakes everybody when it
+is made again, so this is for what nobody foresaw; a thousand waits cost ten queries a second."""
 
 
 @dataclass

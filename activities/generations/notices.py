@@ -90,7 +90,8 @@ class Notices:
 
             connection.add_termination_listener(gone)
             await connection.add_listener(CHANNEL, self._heard)
-            pass
+            # What happened before is news to whoever waited without a connection.
+            self._wake_all()
             while not lost.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LIVENESS_INTERVAL_S):

@@ -107,6 +107,7 @@ class Reader:
         took = [event.at for event in events if event.stage is Stage.GENERATING]
         made = [event.at for event in events if event.stage is Stage.DOWNLOADING]
         terms = Terms.model_validate(row["terms"]) if row["terms"] else None
+        failure = Failure.model_validate(row["failure"]) if row["failure"] else None
         return ProgressFacts(
             generation_id=generation_id,
             stage=Stage(row["stage"]),
@@ -118,9 +119,16 @@ class Reader:
             prediction_id=row["prediction_id"],
             quoted_usd_micros=terms.quote.cost_usd_micros if terms else None,
             cost_usd_micros=_booked(row),
-            money=money_of(row["reservation"], row["quoted_usd_micros"], row["settled_usd_micros"]),
-            failure=Failure.model_validate(row["failure"]) if row["failure"] else None,
+            money=_money(row, failure),
+            failure=failure,
         )
+
+
+def _money(row: Row, failure: Failure | None) -> str:
+    """What the ledger said when it ended or parked, else where the money is."""
+    if failure is not None:
+        return failure.money
+    return money_of(row["reservation"], row["quoted_usd_micros"], row["settled_usd_micros"])
 
 
 def money_of(

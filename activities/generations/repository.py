@@ -106,9 +106,13 @@ def _reused(row: Row, request: GenerationRequest) -> RequestRefused:
     )
 
 
-async def lock(connection: Connection, generation_id: str) -> None:
-    """Wait for whoever moves this generation: the first lock of every transaction that does."""
-    await connection.execute(SQL["lock"], generation_id)
+async def lock(connection: Connection, generation_id: str) -> Stage | None:
+    """Wait for whoever moves this generation: the first lock of every transaction that does.
+
+    Returns its stage; None where there is no such generation.
+    """
+    row = await connection.fetchrow(SQL["lock"], generation_id)
+    return None if row is None else Stage(row["stage"])
 
 
 async def record(

@@ -11,14 +11,11 @@ from activities.ledger.pricing import Priced, price
 from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
 from activities.provider.identity import ProviderIdentity
-from workflows.contracts.catalogue import Catalogue, ModelEntry, TextParameter
+from workflows.contracts.catalogue import Catalogue, TextParameter
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.quoting import Parameters, provider_inputs
 from workflows.contracts.requests import GenerationRequest
 from workflows.contracts.terms import Terms
-
-_PROMPT_CHARACTERS_MAX = 2000
-"""For a model whose entry names no limit."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Admission:
             },
             quote=priced.quote,
             reserved_at=await connection.fetchval("SELECT now()"),
-            prompt_characters_max=_prompt_limit(entry),
+            prompt_characters_max=entry.prompt_characters_max,
             callback=request.callback_url is not None,
             heartbeat_timeout_s=self.heartbeat_timeout_s,
         )
@@ -102,11 +99,6 @@ class Admission:
             provider_inputs(entry, _but_prompt(priced.parameters), {}),
         )
         return terms
-
-
-def _prompt_limit(entry: ModelEntry) -> int:
-    prompt = entry.parameters.get("prompt")
-    return prompt.characters_max if isinstance(prompt, TextParameter) else _PROMPT_CHARACTERS_MAX
 
 
 def _but_prompt(parameters: Parameters) -> Parameters:

@@ -1,10 +1,5 @@
 """Fitting words into a model's limit."""
 
-from workflows.contracts.catalogue import ModelEntry, TextParameter
-
-PROMPT_CHARACTERS_MAX = 2000
-"""For a model whose entry names no limit."""
-
 _WORD_CHARACTERS_MAX = 60
 """Further back than this there is no end of a word but a script without blanks."""
 
@@ -20,9 +15,3 @@ def fit(text: str, characters_max: int) -> str:
     if not words or len(words) < characters_max - _WORD_CHARACTERS_MAX:
         return line[:characters_max].rstrip()
     return words
-
-
-def prompt_limit(entry: ModelEntry) -> int:
-    """How many characters a prompt that we make for this model may have."""
-    prompt = entry.parameters.get("prompt")
-    return prompt.characters_max if isinstance(prompt, TextParameter) else PROMPT_CHARACTERS_MAX

@@ -21,9 +21,6 @@ from activities.prompts.settings import LlmSettings
 from activities.provider.errors import parse_retry_after_s
 from workflows.contracts.texts import Storable
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
-"""The SDK's own; named here, since it would look into the environment by itself."""
-
 RETRY_AFTER_S_MAX = 60.0
 """Somebody waits for a video: rather a prompt by rule than a longer pause between two questions."""
 
@@ -72,7 +69,7 @@ class Llm:
         self._settings = settings
         self._client = openai.AsyncOpenAI(
             api_key=key.get_secret_value() if key else _NO_KEY,
-            base_url=settings.base_url or DEFAULT_BASE_URL,
+            base_url=settings.address,
             timeout=settings.timeout_s,
             max_retries=0,
             # As the provider's client: no proxy of the environment, which it would use even for

@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.provider.settings import PORT_MAX
 
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+"""The SDK's own; named here, since it would look into the environment by itself."""
+
 
 def _address(value: str) -> str:
     """The address without a trailing slash; `doctor` shows it, so it must hold no secret."""
@@ -65,6 +68,11 @@ class LlmSettings(BaseSettings):
         validation_alias="STILLMOTION_LLM_TIMEOUT_S",
         description="Seconds for a whole answer of the LLM; at most 75",
     )
+
+    @property
+    def address(self) -> str | None:
+        """Where it is asked; None where nobody is."""
+        return (self.base_url or DEFAULT_BASE_URL) if self.is_configured else None
 
     @property
     def is_configured(self) -> bool:

@@ -30,7 +30,7 @@ from activities.generations import repository as generations
 from activities.provider.errors import NotSent, ProviderError, SubmissionAmbiguous
 from activities.provider.identity import ProviderIdentity
 from activities.provider.wavespeed import WaveSpeed
-from workflows.contracts.stages import Stage
+from workflows.contracts.stages import TERMINAL, Stage
 
 SQL = statements("activities.provider", "submissions.sql")
 
@@ -95,11 +95,14 @@ class Submissions:
     ) -> None:
         """Write down what will be posted; a second call changes nothing.
 
+        One that has ended meanwhile, since it was cancelled during the upload, leaves no row.
+
         Raises:
             StagedUrlTaken: the staged URL stands in another generation's row.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            await generations.lock(connection, generation_id)
+            if await generations.lock(connection, generation_id) in TERMINAL:
+                return
             try:
                 await connection.fetchval(
                     SQL["prepare"],

@@ -17,6 +17,8 @@ from typing import Annotated, Any, NoReturn
 from cyclopts import App, Group, Parameter
 
 from starter.cli import (
+    batch_following,
+    batches,
     callbacks,
     demo,
     doctor,
@@ -70,6 +72,7 @@ _register(
         "image-to-video": starting.image_to_video,
         "animate-scene": starting.animate_scene,
         "talking-avatar": starting.talking_avatar,
+        "batch": batches.batch,
         "estimate": starting.estimate,
         "upload": library.upload,
     },
@@ -112,6 +115,18 @@ assets.command(library.show_asset, name="show")
 assets.command(library.search_assets, name="search")
 assets.command(library.delete_asset, name="delete")
 app.command(assets)
+
+many = App(
+    name="batches",
+    help="Batches: many videos as one.\n\nFor example: stillmotion batches list",
+    group=_FOLLOWING,
+)
+many.command(batch_following.list_batches, name="list")
+many.command(batch_following.show, name="show")
+many.command(batch_following.watch, name="watch")
+many.command(batch_following.resume, name="resume")
+many.command(batch_following.cancel, name="cancel")
+app.command(many)
 
 receivers = App(
     name="callbacks",

@@ -84,7 +84,8 @@ async def make_secret(
         try:
             made = await signers.make(source, rotate=rotate)
         except SecretKeyUnusable as error:
-            raise NotDone(str(error), f"See: {ctx.command('doctor', '--settings')}") from None
+            see = f"See: {ctx.command('doctor', '--settings')}"
+            raise NotDone(str(error), see, USAGE) from None
         except SecretExists as error:
             again = ctx.command("callbacks", "secret", source.value, "--rotate")
             raise NotDone(str(error), f"Replace it: {again}", USAGE) from None

@@ -157,7 +157,7 @@ async def test_without_a_key_no_secret_is_made(stack: Stack) -> None:
         STILLMOTION_MEDIA_URL=stack.address.media,
     )
 
-    assert ran.code == 1
+    assert ran.code == 2
     assert "STILLMOTION_SECRET_KEY is not set" in ran.err
     assert "openssl rand -base64 32" in ran.err
 

@@ -28,7 +28,8 @@ async def test_the_doctor_finds_a_sound_stack_sound(cli: Cli) -> None:
     assert ran.json["ok"] is True
     assert [check["name"] for check in ran.json["checks"]] == [
         *("settings", "code", "catalogue", "postgresql", "temporal", "migrations", "ledger"),
-        *("clock", "submits", "namespace", "search attributes", "queue stillmotion"),
+        *("clock", "submits", "callbacks", "namespace", "search attributes"),
+        "queue stillmotion",
         *("queue stillmotion-submit", "queue stillmotion-poll", "queue stillmotion-media"),
         *("media store", "provider"),
     ]

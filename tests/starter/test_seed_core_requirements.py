@@ -138,7 +138,7 @@ async def test_error_handling(column: Column, client: VideoClient, stack: Stack,
 @every_column
 async def test_resume_support(column: Column, client: VideoClient, stack: Stack, user: str) -> None:
     before = await stack.submits()
-    async with stack.faults({"poll": {"kind": "refused"}}):
+    async with stack.faults({"poll": {"kind": "status", "code": 401}}):
         handle = await column.start(client, user)
         await parks(handle)
         parked = await handle.read_generation()

@@ -16,8 +16,9 @@ from workflows.contracts.batches import BatchResult, BatchState, CloseBatch
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.progress import ProgressFacts
 
-EVENTS_AN_ITEM_MAX = 12
-"""500 items stay below 6,000 events."""
+EVENTS_AN_ITEM_MAX = 11.5
+EVENTS_BESIDES_MAX = 50
+"""So 500 items stay below 6,000 events."""
 
 
 async def ends(run: BatchRun) -> BatchResult:
@@ -112,7 +113,7 @@ async def test_a_child_that_waits_for_a_worker_is_not_started_twice(episode: Mak
     child = await batch.theatre.client.start_workflow(
         "ImageToVideo", {"claimed": True}, id=batch.ids[0], task_queue="stillmotion"
     )
-    await batch.reaches("active", "waiting")
+    await until(gates[1].entered.is_set)
     # The database does not know yet that it has begun.
     asked = batch.item(1).asked.copy()
     batch.item(1).asked.clear()
@@ -146,9 +147,8 @@ async def test_a_terminated_child_costs_its_own_video_only(episode: MakeEpisode)
         (({"batch_id": "gen_one"},), "batch_id"),
         (({"batch_id": "bat_" + "b" * 26},), "the workflow's own id"),
         ((raw(b"[1]"),), "input"),
-        (({"batch_id": "bat_" + "b" * 26}, {}), "one JSON object"),
     ],
-    ids=["null", "empty", "a claim", "no batch id", "another id", "a list", "two"],
+    ids=["null", "empty", "a claim", "no batch id", "another id", "a list"],
 )
 async def test_bad_input_ends_as_a_failed_workflow_that_asks_nobody(
     episode: MakeEpisode, inputs: tuple[Any, ...], told: str
@@ -174,7 +174,7 @@ async def test_history_is_small_in_events_and_payloads_and_replays(episode: Make
         workflows=WORKFLOWS, workflow_runner=RUNNER, data_converter=pydantic_data_converter
     ).replay_workflow(await run.fetch_history())
 
-    assert len(events) <= EVENTS_AN_ITEM_MAX * size
+    assert len(events) <= EVENTS_AN_ITEM_MAX * size + EVENTS_BESIDES_MAX
     assert all(len(each.data) <= 2000 for event in events for each in payloads(event))
     assert replayed.replay_failure is None
 

@@ -19,6 +19,10 @@ _PATH = rf"^{_SEGMENT}(/{_SEGMENT})+$"
 """Dots only within a segment: the path becomes a part of a URL, where `..` leads elsewhere."""
 
 
+PROMPT_CHARACTERS_MAX = 2000
+"""For a model whose entry names no limit."""
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -150,6 +154,13 @@ class ModelEntry(_Entry):
     """After so long without an end it parks; it is never given up by the clock alone."""
     expected: Time
     """A first guess for the progress estimate."""
+
+    @property
+    def prompt_characters_max(self) -> int:
+        """How long a prompt that we make may be."""
+        prompt = self.parameters.get("prompt")
+        known = isinstance(prompt, TextParameter)
+        return prompt.characters_max if known else PROMPT_CHARACTERS_MAX
 
     @model_validator(mode="after")
     def _every_size_has_a_price(self) -> "ModelEntry":

@@ -10,7 +10,7 @@ class TaskQueue(StrEnum):
 
     GENERATIONS = "stillmotion"  # workflows, and activities that only touch PostgreSQL
     SUBMIT = "stillmotion-submit"  # the paid POST: few slots, the server-side rate limit
-    POLL = "stillmotion-poll"  # one long, idle activity per job in flight: many slots
+    POLL = "stillmotion-poll"  # what waits for others: a job, an LLM, a receiver; many slots
     MEDIA = "stillmotion-media"  # bandwidth, disk and decoding: few slots
 
 

@@ -228,6 +228,19 @@ async def test_a_name_that_leads_to_a_private_address_is_not_called(
     assert listener.posts == []
 
 
+async def test_a_url_that_was_allowed_once_is_not_called_when_it_no_longer_is(
+    office: Office, listener: Listener
+) -> None:
+    await office.accepted()
+    strict = Teller(office.signers, callback_policy(settings_with(private=False)))
+
+    told = await deliver(replace(office.activities(), teller=strict))
+
+    assert told.state == "refused"
+    assert told.evidence == "the URL begins with http://; allowed: https://"
+    assert listener.posts == []
+
+
 async def test_without_a_secret_nothing_is_sent(office: Office, listener: Listener) -> None:
     await office.accepted(source="podcast_maker")
 

@@ -188,6 +188,20 @@ async def test_progress_of_a_download_that_parked_does_not_fall_back(
     assert facts.failure == told
 
 
+async def test_progress_of_what_has_ended_tells_the_money_as_the_ledger_did(
+    database: Pool, reader: Reader
+) -> None:
+    await a_generation(database, stage=Stage.GENERATING)
+    booked = "$0.50 was booked for now; the provider's bill corrects it."
+    told = failure(FailureKind.CANCELLED, "Cancelled.").with_money(booked)
+    async with database.acquire() as connection, connection.transaction():
+        await generations.record(connection, "gen_one", Stage.CANCELLED, failure=told)
+
+    facts = await reader.progress("gen_one")
+
+    assert facts.money == booked
+
+
 async def test_progress_of_one_that_was_only_accepted_knows_no_money(
     database: Pool, reader: Reader
 ) -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activities.ledger.catalogues import load_catalogue
-from activities.prompts.lengths import fit, prompt_limit
+from activities.prompts.lengths import fit
 from activities.prompts.rules import AVATAR_CHARACTERS_MAX, avatar_prompt, scene_prompt
 from tests.activities.prompts.conftest import SCENE, STORY
 from workflows.contracts.stories import Scene, StoryContext
@@ -94,7 +94,7 @@ def test_a_script_without_blanks_is_not_cut_back_to_its_first_word() -> None:
 
 
 def test_the_limit_is_the_models_own() -> None:
-    limits = {entry.title: prompt_limit(entry) for entry in load_catalogue().models}
+    limits = {entry.title: entry.prompt_characters_max for entry in load_catalogue().models}
 
     assert limits["Kling 2.5 turbo std"] == 2500
     assert limits["InfiniteTalk"] == 2000

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from activities.database.pool import Pool
+from activities.generations import repository as generations
 from activities.provider.errors import (
     CreditExhausted,
     InputRefused,
@@ -66,6 +67,16 @@ async def test_preparing_again_changes_nothing(desk: Desk) -> None:
     await desk.submissions.prepare("gen_one", "other/model", "http://127.0.0.1/x", {"a": 1})
 
     assert (await desk.row())[:6] == before[:6]
+
+
+async def test_a_generation_that_ended_during_its_upload_leaves_no_submission(desk: Desk) -> None:
+    await a_generation(desk.pool, "gen_two")
+    async with desk.pool.acquire() as connection, connection.transaction():
+        await generations.record(connection, "gen_two", Stage.CANCELLED)
+
+    await desk.submissions.prepare("gen_two", WAN, "http://127.0.0.1/x", {"prompt": "a calm sea"})
+
+    assert await desk.submissions.read("gen_two") is None
 
 
 async def test_a_staged_url_stands_for_one_generation_only(desk: Desk) -> None:
