@@ -11,7 +11,7 @@ from activities.ledger.pricing import price
 from activities.media.inputs import Inputs
 from activities.provider.identity import provider_name
 from starter.asking import Asking
-from workflows.contracts.batches import ITEMS_MAX
+from workflows.contracts.batch_results import ITEMS_MAX
 from workflows.contracts.catalogue import Catalogue
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import PROVIDER_ROLES, MediaById, MediaReference, Role

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from workflows.contracts.batches import Batch, BatchItem, BatchState
+from workflows.contracts.batch_results import Batch, BatchItem, BatchState
 from workflows.contracts.failures import RULES, Failure
 
 if TYPE_CHECKING:

@@ -32,16 +32,15 @@ from starter.batch_asking import BatchAsking, Items
 from starter.batch_handles import BatchHandle
 from starter.places import NotReachable
 from workflows.contracts import queues
-from workflows.contracts.batches import (
+from workflows.contracts.batch_results import (
     BATCH_ENDS,
     PARALLEL_DEFAULT,
     PARALLEL_MAX,
-    WORKFLOW_TYPE,
     Batch,
     BatchState,
-    ForBatch,
     ItemStatus,
 )
+from workflows.contracts.batches import WORKFLOW_TYPE, ForBatch
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.ids import batch_id_for
 from workflows.contracts.quoting import Quote

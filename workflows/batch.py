@@ -24,18 +24,17 @@ from temporalio.exceptions import (
     ChildWorkflowError,
     WorkflowAlreadyStartedError,
 )
-from temporalio.exceptions import TimeoutError as TemporalTimeout
 
 with workflow.unsafe.imports_passed_through():
     from workflows import timeouts
     from workflows.contracts import callbacks, queues
     from workflows.contracts.activities import ForGeneration
+    from workflows.contracts.batch_results import BatchState
     from workflows.contracts.batches import (
         PAGE,
         WORKFLOW_TYPE,
         Batches,
         BatchResult,
-        BatchState,
         BatchTerms,
         CloseBatch,
         CloseWaiting,
@@ -49,6 +48,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts.ids import callbacks_id_for
     from workflows.contracts.requests import WORKFLOW_TYPES, Claimed
     from workflows.contracts.texts import dollars, summary_of
+    from workflows.ends import failure_of
     from workflows.intake import NOTHING, OneInput, parse, raised
 
 Child = workflow.ChildWorkflowHandle[Any, Any]
@@ -111,7 +111,7 @@ class Batch(OneInput):
                 **timeouts.RESERVE_BATCH,
             )
         except ActivityError as error:
-            told = _failure_of(error)
+            told = failure_of(error, FailureKind.INTERNAL, self.batch_id)
             if told.kind not in REFUSALS | {FailureKind.ALREADY_CLOSED, FailureKind.KEY_REUSED}:
                 # It may have held without being able to say so.
                 await self._close_waiting()
@@ -355,13 +355,3 @@ def _wrong(raw: RawValue, workflow_id: str) -> Failure | None:
             summary_of(f"batch_id: {asked.batch_id}; allowed: the workflow's own id."),
         )
     return None
-
-
-def _failure_of(error: ActivityError) -> Failure:
-    """Why the whole was refused, or that it could not be reserved."""
-    cause: BaseException | None = error.cause
-    if isinstance(cause, TemporalTimeout) and cause.cause is not None:
-        cause = cause.cause
-    if isinstance(cause, ApplicationError) and cause.type in set(FailureKind):
-        return failure(FailureKind(cause.type), cause.message)
-    return failure(FailureKind.INTERNAL, "The batch could not be reserved.")

@@ -17,7 +17,8 @@ from activities.ledger import repository as money
 from activities.ledger.admission import Admission
 from activities.ledger.pricing import Priced
 from activities.ledger.usage import usage_of
-from workflows.contracts.batches import BatchState, BatchTerms
+from workflows.contracts.batch_results import BatchState
+from workflows.contracts.batches import BatchTerms
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.quoting import check_max_cost
 from workflows.contracts.requests import GenerationRequest, Source, parse_request

@@ -10,7 +10,7 @@ from activities.batches.repository import SQL
 from activities.database.pool import Pool, Row
 from activities.library.repository import path_of
 from activities.media.store import MediaStore
-from workflows.contracts.batches import (
+from workflows.contracts.batch_results import (
     BATCH_ENDS,
     Batch,
     BatchItem,

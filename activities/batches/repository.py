@@ -13,10 +13,10 @@ from activities.database.pool import Connection, Pool, Row
 from activities.database.statements import statements
 from activities.generations import repository as generations
 from activities.ledger import repository as money
+from workflows.contracts.batch_results import BatchState
 from workflows.contracts.batches import (
     PAGE,
     BatchResult,
-    BatchState,
     ClosedWaiting,
     Item,
     Window,

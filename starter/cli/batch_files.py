@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from starter.cli.refusals import Usage
-from workflows.contracts.batches import ITEMS_MAX
+from workflows.contracts.batch_results import ITEMS_MAX
 from workflows.contracts.media import PROVIDER_ROLES
 
 _FILES = (*PROVIDER_ROLES, "scene", "story_context")

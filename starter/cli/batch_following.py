@@ -23,7 +23,12 @@ from starter.cli.refusals import (
     refused,
 )
 from starter.cli.tallies import counting
-from workflows.contracts.batches import Batch, BatchItem, BatchState, ItemStatus
+from workflows.contracts.batch_results import (
+    Batch,
+    BatchItem,
+    BatchState,
+    ItemStatus,
+)
 from workflows.contracts.texts import dollars
 
 if TYPE_CHECKING:

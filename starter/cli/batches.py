@@ -15,7 +15,7 @@ from starter.cli.following import check_timeout
 from starter.cli.output import Fields
 from starter.cli.refusals import CANCELLED, DONE, NOT_FINISHED, Complaint, Usage, with_flag
 from starter.cli.spending import agreed, usd_micros
-from workflows.contracts.batches import PARALLEL_DEFAULT, PARALLEL_MAX
+from workflows.contracts.batch_results import PARALLEL_DEFAULT, PARALLEL_MAX
 from workflows.contracts.failures import RULES, RequestRefused
 from workflows.contracts.requests import Source
 from workflows.contracts.texts import dollars

@@ -9,7 +9,7 @@ from starter.cli.output import Output
 from workflows.contracts.texts import dollars
 
 if TYPE_CHECKING:
-    from workflows.contracts.batches import Batch
+    from workflows.contracts.batch_results import Batch
 
 Show = Callable[["Batch"], None]
 

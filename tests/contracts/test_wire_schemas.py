@@ -19,6 +19,7 @@ from temporalio import activity
 from workflows.contracts import activities as signatures
 from workflows.contracts import batches as batch_signatures
 from workflows.contracts import callbacks as callback_signatures
+from workflows.contracts.batch_results import Batch, BatchItem
 from workflows.contracts.failures import Failure
 from workflows.contracts.media import VideoFacts
 from workflows.contracts.progress import Progress, ProgressFacts
@@ -68,6 +69,8 @@ CONTRACTS = [
     Failure,
     StoredVideo,
     StackAddress,
+    Batch,
+    BatchItem,
     *messages(),
 ]
 

@@ -13,9 +13,11 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
+from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
 from workers.settings import WorkerSettings
 from workflows.contracts.queues import SEARCH_ATTRIBUTES
@@ -25,8 +27,10 @@ COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").rea
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 SETTINGS: tuple[type[BaseSettings], ...] = (
+    CallbackSettings,
     DatabaseSettings,
     LedgerSettings,
+    LlmSettings,
     MediaSettings,
     ProviderSettings,
     WorkerSettings,

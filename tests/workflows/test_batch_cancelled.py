@@ -11,7 +11,8 @@ from tests.workflows.scripted import Gate, refused
 from tests.workflows.theatre import Theatre, cancelled, history, timers, until
 from workflows import timeouts
 from workflows.contracts.activities import Reconciled, Verdict, Withdrawn
-from workflows.contracts.batches import BatchState, CloseBatch, ClosedWaiting
+from workflows.contracts.batch_results import BatchState
+from workflows.contracts.batches import CloseBatch, ClosedWaiting
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.ids import callbacks_id_for
 

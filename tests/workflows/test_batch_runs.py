@@ -12,7 +12,8 @@ from tests.workflows.scripted import refused
 from tests.workflows.theatre import PATIENCE_S, Theatre, failed, history, payloads, raw, until
 from workers.pools import RUNNER, WORKFLOWS
 from workflows.contracts.activities import PredictionEnd
-from workflows.contracts.batches import BatchResult, BatchState, CloseBatch
+from workflows.contracts.batch_results import BatchState
+from workflows.contracts.batches import BatchResult, CloseBatch
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.progress import ProgressFacts
 

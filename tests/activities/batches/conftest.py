@@ -24,10 +24,8 @@ from activities.provider.identity import ProviderIdentity
 from tests.activities.conftest import MEDIA_ID, a_request, an_image
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Reserve
+from workflows.contracts.batch_results import Batch, BatchItem, BatchState
 from workflows.contracts.batches import (
-    Batch,
-    BatchItem,
-    BatchState,
     BatchTerms,
     ClosedWaiting,
     CloseWaiting,

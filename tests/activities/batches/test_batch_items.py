@@ -9,13 +9,12 @@ from activities.database.pool import Pool
 from activities.media.store import MediaStore
 from tests.activities.batches.conftest import COST, KEY, Desk, some_requests
 from tests.activities.conftest import a_request
+from workflows.contracts.batch_results import BatchState, ItemStatus
 from workflows.contracts.batches import (
     PAGE,
     BatchResult,
-    BatchState,
     Item,
     Items,
-    ItemStatus,
     Window,
 )
 from workflows.contracts.failures import FailureKind, RequestRefused, failure

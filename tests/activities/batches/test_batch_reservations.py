@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from activities.ledger.settings import LedgerSettings
 from tests.activities.batches.conftest import COST, Desk, some_requests
 from tests.activities.conftest import a_request
-from workflows.contracts.batches import ITEMS_MAX, BatchState
+from workflows.contracts.batch_results import ITEMS_MAX, BatchState
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.stages import Stage
 
