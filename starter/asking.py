@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from activities.callbacks.rules import require_callback
 from activities.callbacks.settings import CallbackSettings
 from activities.ledger.expectations import usual_s
 from activities.ledger.pricing import checks, quote_by_role
-from activities.media.documents import parse_document
-from activities.media.errors import MediaInvalid
 from activities.media.inputs import Inputs
 from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
-from starter.sources import MediaSource, is_media_id, measure, to_reference
+from starter.refusing import refusal_of
+from starter.sources import MediaSource, measure, to_reference
+from starter.tellings import stories_of
 from workflows.contracts.catalogue import Catalogue
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import (
@@ -33,25 +33,13 @@ from workflows.contracts.requests import (
     REQUESTS,
     GenerationRequest,
     Operation,
-    SceneAnimationRequest,
-    TalkingAvatarRequest,
 )
 from workflows.contracts.stories import (
-    DOCUMENT_BYTES_MAX,
-    INLINE_BYTES_MAX,
-    Scene,
-    StoryContext,
     Telling,
 )
-from workflows.contracts.texts import place_of
 
-StorySource = Mapping[str, Any] | Telling | Path | MediaById | str
-"""A scene or a story: its fields, a JSON file, or a media id."""
-
-_TELLINGS: dict[Role, type[Telling]] = {"scene": Scene, "story_context": StoryContext}
 _LATER = {"url": "https://not.checked.yet"}
 _LATER_STORED = MediaById(media_id="med_" + "a" * 26)
-_VALUE_CHARACTERS_MAX = 100
 
 
 class Asking:
@@ -75,7 +63,7 @@ class Asking:
         Raises:
             RequestRefused: what can't be done as written.
         """
-        told, large = _stories(fields)
+        told, large = stories_of(fields)
         draft = _draft(operation, fields, told, large)
         resolve(choose(self._catalogue, draft), draft)
         await require_callback(self._inputs.pool, draft, self._callbacks)
@@ -86,7 +74,7 @@ class Asking:
         Raises:
             RequestRefused: what can't be done as written; nothing of it was stored.
         """
-        told, large = _stories(fields)
+        told, large = stories_of(fields)
         draft = _draft(operation, fields, told, large)
         entry = choose(self._catalogue, draft)
         resolve(entry, draft)
@@ -108,7 +96,7 @@ class Asking:
         Raises:
             RequestRefused: the model doesn't take the request.
         """
-        told, large = _stories(fields)
+        told, large = stories_of(fields)
         draft = _draft(operation, fields, told, large)
         entry = choose(self._catalogue, draft)
         values = resolve(entry, draft)
@@ -130,7 +118,7 @@ class Asking:
         Raises:
             RequestRefused: the model doesn't take the request, or a stored scene or story is none.
         """
-        told, large = _stories(fields)
+        told, large = stories_of(fields)
         draft = _draft(operation, fields, told, large)
         entry = choose(self._catalogue, draft)
         duration_s = resolve(entry, draft).get("duration_s")
@@ -164,75 +152,8 @@ def operation_named(name: str) -> Operation:
         ) from None
 
 
-def check_story_file(role: Role, path: Path) -> None:
-    """Look whether a JSON file can be the scene or the story of a request, before it is stored.
-
-    Raises:
-        RequestRefused: it can't, and why.
-    """
-    told = _told(role, path)
-    if isinstance(told, Scene) and not told.is_told():
-        needed = "a title, a description or an image_prompt is needed"
-        raise RequestRefused(FailureKind.INVALID_REQUEST, f"{role}: {needed}.")
-
-
-def tellings_of(
-    request: GenerationRequest,
-) -> tuple[Scene | MediaById | None, StoryContext | MediaById | None]:
-    """Scene and story of a request; None where its operation has none."""
-    if isinstance(request, SceneAnimationRequest | TalkingAvatarRequest):
-        return request.scene, request.story_context
-    return None, None
-
-
 def _files(fields: Mapping[str, Any]) -> dict[Role, MediaSource]:
     return {role: fields[role] for role in PROVIDER_ROLES if fields.get(role) is not None}
-
-
-def _stories(
-    fields: Mapping[str, Any],
-) -> tuple[dict[Role, Telling | MediaById], list[Role]]:
-    """Scene and story as given, and which of them are too large to stand in the request."""
-    told: dict[Role, Telling | MediaById] = {
-        role: _told(role, fields[role]) for role in _TELLINGS if fields.get(role) is not None
-    }
-    sizes: dict[Role, int] = {
-        role: one.inline_bytes() for role, one in told.items() if isinstance(one, Telling)
-    }
-    large: list[Role] = []
-    for role in sorted(sizes, key=lambda role: sizes[role], reverse=True):
-        if sum(sizes.values()) <= INLINE_BYTES_MAX:
-            break
-        large.append(role)
-        del sizes[role]
-    return told, large
-
-
-def _told(role: Role, source: StorySource) -> Telling | MediaById:
-    match source:
-        case Telling() | MediaById():
-            return source
-        case str() if is_media_id(source):
-            return MediaById(media_id=source)
-        case Path() | str():
-            given: Any = _document(role, Path(source))
-        case _:
-            given = source
-    try:
-        return _TELLINGS[role].model_validate(given)
-    except ValidationError as error:
-        raise _refused(error, role) from error
-
-
-def _document(role: Role, path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return parse_document(file.read(DOCUMENT_BYTES_MAX + 1), path.name)
-    except (OSError, ValueError) as error:
-        told = f"{role}: {str(path)[:120]!r} can't be read; allowed: a readable JSON file."
-        raise RequestRefused(FailureKind.INVALID_MEDIA, told) from error
-    except MediaInvalid as error:
-        raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
 
 
 def _draft(
@@ -250,26 +171,4 @@ def _draft(
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise _refused(error, takes=sorted(model.model_fields.keys() - {"operation"})) from error
-
-
-def _refused(
-    error: ValidationError, role: str | None = None, takes: list[str] | None = None
-) -> RequestRefused:
-    """The first problem: the field, its value and what is allowed."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    field = place_of((*([role] if role else []), *first["loc"]))
-    if first["type"] == "extra_forbidden" and takes is not None:
-        told = f"{field}: it is not taken; allowed: {', '.join(takes)}."
-        return RequestRefused(FailureKind.INVALID_REQUEST, told)
-    message = first["msg"].removeprefix("Value error, ")
-    value = repr(first["input"])
-    shown = value if len(value) <= _VALUE_CHARACTERS_MAX else value[:97] + "..."
-    told = f"{field}: {shown}: {message}."
-    if first["type"] == "missing":
-        told = f"{field}: missing."
-    elif isinstance(first["input"], BaseModel):
-        told = f"{field}: {message}."
-    elif not first["loc"] and role is None:
-        told = f"{message}."
-    return RequestRefused(FailureKind.INVALID_REQUEST, told)
+        raise refusal_of(error, takes=sorted(model.model_fields.keys() - {"operation"})) from error

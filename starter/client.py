@@ -24,7 +24,7 @@ from activities.library import repository as library
 from activities.media.inputs import Inputs
 from activities.prompts.writing import Prompt
 from activities.provider.identity import provider_name
-from starter.asking import Asking, StorySource, operation_named
+from starter.asking import Asking, operation_named
 from starter.batch_asking import BatchAsking, Items
 from starter.batch_handles import BatchHandle
 from starter.batches import Batches
@@ -41,6 +41,7 @@ from starter.places import (
 )
 from starter.previewing import prompt_of
 from starter.sources import MediaSource, upload
+from starter.tellings import StorySource
 from workflows.contracts.failures import RequestRefused
 from workflows.contracts.media import Role
 from workflows.contracts.quoting import Quote, check_max_cost

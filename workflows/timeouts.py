@@ -36,7 +36,7 @@ BUILD_PROMPT = Limits(
     start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=timedelta(seconds=20),
     retry_policy=PATIENT,
-    # Where waiting costs nothing: a slow LLM must not keep the ledger's short steps from their turn.
+    # Where waiting costs nothing: a slow LLM must not keep the ledger from its turn.
     task_queue=TaskQueue.POLL,
 )
 

@@ -43,7 +43,7 @@ async def upload(
 
     For example: stillmotion upload examples/coffee.jpg
     """
-    from starter.asking import check_story_file
+    from starter.tellings import check_story_file
 
     role = _role(file, audio=audio, scene=scene, story=story)
     if scene or story:

@@ -10,7 +10,7 @@ import pytest
 
 from activities.generations.repository import UnknownGeneration
 from starter import GenerationHandle, NotFinished, VideoClient
-from starter.asking import StorySource
+from starter.tellings import StorySource
 from tests.starter.conftest import (
     CHELSEA,
     COFFEE,

@@ -30,7 +30,19 @@ from workflows.contracts.activities import (
     Watch,
     Withdrawn,
 )
-from workflows.contracts.batches import (Batches, BatchResult, BatchTerms, CloseBatch, ClosedWaiting, CloseWaiting, ForBatch, Items, Look, NextItems, Window,)
+from workflows.contracts.batches import (
+    Batches,
+    BatchResult,
+    BatchTerms,
+    CloseBatch,
+    ClosedWaiting,
+    CloseWaiting,
+    ForBatch,
+    Items,
+    Look,
+    NextItems,
+    Window,
+)
 from workflows.contracts.callbacks import Callbacks, Delivery, GivenUp, GiveUp
 from workflows.contracts.failures import FailureKind, failure
 from workflows.contracts.media import VideoFacts
