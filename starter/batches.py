@@ -101,7 +101,7 @@ class Batches:
         items: Items,
         *,
         user_id: str,
-        source: Source = Source.API,
+        source: Source | str = Source.API,
         idempotency_key: str | None = None,
         max_cost_usd_micros: int | None = None,
         max_parallel: int = PARALLEL_DEFAULT,
@@ -109,9 +109,10 @@ class Batches:
         """As `VideoClient.batch`."""
         key = idempotency_key if idempotency_key is not None else new_key()
         check_wish(key, max_parallel, max_cost_usd_micros)
-        requests = await self.asking.requests(items, user_id=user_id, source=source)
+        product = _source(source)
+        requests = await self.asking.requests(items, user_id=user_id, source=product)
         return await self.start(
-            NewBatch(user_id, key, source, requests, max_parallel, max_cost_usd_micros)
+            NewBatch(user_id, key, product, requests, max_parallel, max_cost_usd_micros)
         )
 
     async def redo(
@@ -268,6 +269,14 @@ def check_wish(
     except ValidationError as error:
         told = f"idempotency_key: {error.errors(include_url=False)[0]['msg']}."
         raise RequestRefused(FailureKind.INVALID_REQUEST, told) from error
+
+
+def _source(name: str) -> Source:
+    try:
+        return Source(name)
+    except ValueError:
+        told = f"source: {name[:80]!r}; allowed: {', '.join(each.value for each in Source)}."
+        raise RequestRefused(FailureKind.INVALID_REQUEST, told) from None
 
 
 def new_key() -> str:

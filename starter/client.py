@@ -216,7 +216,7 @@ class VideoClient:
         items: Items,
         *,
         user_id: str,
-        source: Source = Source.API,
+        source: Source | str = Source.API,
         **options: Any,  # noqa: ANN401 - of the batch itself, as below
     ) -> BatchHandle:
         """Start up to 500 generations as one, or go on with what the same key names.

@@ -80,7 +80,7 @@ async def test_its_owner_is_told_the_command_to_go_on_and_nobody_else_finds_it(
     code, _, said = await stack.cli("watch", handle.id, "--timeout", "0.5")
 
     assert f"stillmotion resume {handle.id}" in _one_line(shown)
-    assert "$0.25 is reserved" in _one_line(shown)
+    assert "$0.25 stays reserved" in _one_line(shown)
     assert (code, f"stillmotion resume {handle.id}" in _one_line(said)) == (NOT_FINISHED, True)
     for known_as in (handle.id, prediction_id):
         with pytest.raises(UnknownGeneration):

@@ -1,5 +1,7 @@
 """The columns of the requirement tables that this project was created from, as requests."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from starter import GenerationHandle, VideoClient
@@ -88,16 +90,22 @@ INFINITE_TALK = Column(
 COLUMNS = (WAN, KLING, INFINITE_TALK)
 
 
-async def forbid_everything(stack: Stack, user_id: str) -> None:
-    """Put a user on a plan that allows no video at all."""
+@asynccontextmanager
+async def nothing_allowed(stack: Stack, user_id: str) -> AsyncGenerator[None]:
+    """For the time of the block a user is on a plan that allows no video at all."""
     await stack.database.execute(
         "INSERT INTO plans (plan, title, videos_limit, cost_limit_usd_micros)"
-        " VALUES ($1, 'Nothing', 0, 0) ON CONFLICT DO NOTHING",
+        " VALUES ($1, 'Nothing', 0, 0)",
         PLAN_OF_NOTHING,
     )
     await stack.database.execute(
         "INSERT INTO subscriptions (user_id, plan) VALUES ($1, $2)", user_id, PLAN_OF_NOTHING
     )
+    try:
+        yield
+    finally:
+        await stack.database.execute("DELETE FROM subscriptions WHERE user_id = $1", user_id)
+        await stack.database.execute("DELETE FROM plans WHERE plan = $1", PLAN_OF_NOTHING)
 
 
 async def sent(stack: Stack, generation: Generation) -> dict[str, Any]:

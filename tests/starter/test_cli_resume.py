@@ -71,7 +71,7 @@ async def test_a_parked_generation_says_what_to_do_and_goes_on_when_it_is_resume
     assert parked.code == 6
     assert "WAVESPEED_API_KEY" in parked.err
     assert f"Watch: stillmotion watch {generation_id}" in parked.err
-    assert (shown["status"], shown["money"]) == ("timed_out", "$0.25 is reserved.")
+    assert (shown["status"], shown["money"]) == ("timed_out", "$0.25 stays reserved.")
     assert (resumed.code, resumed.json["status"]) == (0, "completed")
     assert resumed.json["generation_id"] == generation_id
     assert await stack.submits() == submits + 1

@@ -9,7 +9,7 @@ import pytest
 
 from activities.library.repository import UnknownAsset
 from starter import GenerationFailed, VideoClient
-from tests.starter.columns import COLUMNS, Column, forbid_everything, parks, sent
+from tests.starter.columns import COLUMNS, Column, nothing_allowed, parks, sent
 from tests.starter.conftest import Stack
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.results import Generation
@@ -34,13 +34,13 @@ async def made(client: VideoClient) -> Made:
 async def test_pre_flight_validation(
     column: Column, client: VideoClient, stack: Stack, user: str
 ) -> None:
-    await forbid_everything(stack, user)
     before = await stack.submits()
 
-    estimate = await client.estimate_for(column.operation, user_id=user, **column.fields)
-    handle = await column.start(client, user)
-    with pytest.raises(GenerationFailed) as refused:
-        await handle.result(timeout=60)
+    async with nothing_allowed(stack, user):
+        estimate = await client.estimate_for(column.operation, user_id=user, **column.fields)
+        handle = await column.start(client, user)
+        with pytest.raises(GenerationFailed) as refused:
+            await handle.result(timeout=60)
 
     assert estimate.allowed is False
     assert refused.value.failure.kind is FailureKind.QUOTA_EXCEEDED

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from starter import GenerationFailed, VideoClient
-from tests.starter.columns import INFINITE_TALK, KLING, WAN, Column, forbid_everything, sent
+from tests.starter.columns import INFINITE_TALK, KLING, WAN, Column, nothing_allowed, sent
 from tests.starter.conftest import Stack
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.requests import Source
@@ -105,12 +105,12 @@ async def test_asset_library_integration_works(
 async def test_pre_flight_validation_blocks_exceeded_limits(
     use: Use, client: VideoClient, stack: Stack, user: str
 ) -> None:
-    await forbid_everything(stack, user)
     before = await stack.submits()
 
-    handle = await use.start(client, user)
-    with pytest.raises(GenerationFailed) as refused:
-        await handle.result(timeout=60)
+    async with nothing_allowed(stack, user):
+        handle = await use.start(client, user)
+        with pytest.raises(GenerationFailed) as refused:
+            await handle.result(timeout=60)
 
     assert refused.value.failure.kind is FailureKind.QUOTA_EXCEEDED
     assert await stack.submits() == before

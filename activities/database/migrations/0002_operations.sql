@@ -44,6 +44,9 @@ CREATE TABLE callbacks (
 );
 CREATE INDEX callbacks_by_state ON callbacks (state, changed_at DESC);
 
+-- Readers sum what was booked for each generation of a list or a batch.
+CREATE INDEX ledger_by_generation ON ledger (generation_id);
+
 -- Many generations asked for at once; their requests stand here, so that the workflow's input is the id.
 CREATE TABLE batches (
     batch_id            text PRIMARY KEY CHECK (batch_id ~ '^bat_[a-z0-9]{26}$'),

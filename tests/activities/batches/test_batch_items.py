@@ -1,11 +1,14 @@
 """Adding, counting, cancelling and reading the items of a batch."""
 
+import asyncio
+
 import pytest
 
 from activities.batches import repository
 from activities.batches.reading import BatchReader, UnknownBatch
 from activities.batches.repository import NewBatch
 from activities.database.pool import Pool
+from activities.generations import repository as generations
 from activities.media.store import MediaStore
 from tests.activities.batches.conftest import COST, KEY, Desk, some_requests
 from tests.activities.conftest import a_request
@@ -135,6 +138,28 @@ async def test_a_cancel_closes_what_nobody_started_and_releases_its_hold_once(de
     told = (await desk.items(batch_id))[1].error
     assert told is not None
     assert told.money == "Nothing was charged. The $0.25 that was reserved is released."
+
+
+async def test_what_begins_while_it_is_closed_is_left_alone(desk: Desk) -> None:
+    batch_id = await desk.running(1)
+    (generation_id,) = await desk.ids(batch_id)
+
+    async with desk.pool.acquire() as connection:
+        async with connection.transaction():
+            await generations.record(connection, generation_id, Stage.RESERVING)
+            closing = asyncio.create_task(desk.close_waiting(batch_id))
+            await until_it_waits(desk.pool)
+        closed = await closing
+
+    assert closed.closed == 0
+    assert await desk.bank.balance() == (1, 0, COST, 0)
+
+
+async def until_it_waits(pool: Pool) -> None:
+    """Until somebody waits for a lock of another's."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while not await pool.fetchval(waits):
+        await asyncio.sleep(0.01)
 
 
 async def test_what_was_closed_before_its_start_begins_no_more(desk: Desk) -> None:
