@@ -8,16 +8,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from starter.batch_handles import BatchHandle, BatchNotFinished, BatchRefused
     from starter.client import VideoClient
     from starter.handles import GenerationFailed, GenerationHandle, NotFinished
 
-__all__ = ["GenerationFailed", "GenerationHandle", "NotFinished", "VideoClient"]
+_HOMES = {
+    "VideoClient": "starter.client",
+    "GenerationFailed": "starter.handles",
+    "GenerationHandle": "starter.handles",
+    "NotFinished": "starter.handles",
+    "BatchHandle": "starter.batch_handles",
+    "BatchNotFinished": "starter.batch_handles",
+    "BatchRefused": "starter.batch_handles",
+}
+__all__ = [
+    "BatchHandle",
+    "BatchNotFinished",
+    "BatchRefused",
+    "GenerationFailed",
+    "GenerationHandle",
+    "NotFinished",
+    "VideoClient",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever was asked for
     """Import the client when it is asked for: `stillmotion --help` needs none of its libraries."""
-    if name == "VideoClient":
-        return import_module("starter.client").VideoClient
-    if name in __all__:
-        return getattr(import_module("starter.handles"), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'starter' has no attribute {name!r}")

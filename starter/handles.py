@@ -66,6 +66,10 @@ class NothingToResolve(Exception):
     """The generation is not unresolved, or the decision does not fit it."""
 
 
+class NotBegun(Exception):
+    """No workflow runs for the generation yet: most likely it waits for its turn in a batch."""
+
+
 class NoWorker(Exception):
     """A decision needs a worker to carry it out, and none answered."""
 
@@ -169,6 +173,7 @@ class GenerationHandle:
         """Look at once, where it is parked. Returns False where it has ended already.
 
         Raises:
+            NotBegun: it waits for its turn in a batch.
             NotReachable: Temporal could not be asked.
         """
         asked = await self._steer(lambda workflow: workflow.signal("resume"))
@@ -190,6 +195,7 @@ class GenerationHandle:
         Returns False where it has ended already.
 
         Raises:
+            NotBegun: it waits for its turn in a batch; cancel that.
             NotReachable: Temporal could not be asked.
         """
         return await self._steer(lambda workflow: workflow.cancel())
@@ -230,9 +236,11 @@ class GenerationHandle:
         try:
             await act(self._workflow())
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise NotReachable(f"Temporal did not answer ({error.status.name}).") from error
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise NotReachable(f"Temporal did not answer ({error.status.name}).") from error
+            if (await self.facts()).stage is Stage.ACCEPTED:
+                raise NotBegun(f"{self.id} has not begun: no workflow runs for it yet.") from error
+            return False
         return True
 
     async def ended_or_parked(self) -> bool:

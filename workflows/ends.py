@@ -18,6 +18,15 @@ class Ended(Exception):
         super().__init__(told.message)
         self.failure = told
         self.settle: Literal["release", "provisional", "house"] = settle
+        self.unless_submitted = False
+        """As of `Close`."""
+
+
+def cancelled_in_time() -> Ended:
+    """A cancel came before this run submitted; the ledger looks whether an earlier run did."""
+    ended = Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
+    ended.unless_submitted = True
+    return ended
 
 
 def failure_of(error: ActivityError, otherwise: FailureKind, generation_id: str) -> Failure:

@@ -44,7 +44,7 @@ from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
 from workflows.contracts.texts import dollars, summary_of
-from workflows.ends import Ended, failure_of, unstorable
+from workflows.ends import Ended, cancelled_in_time, failure_of, unstorable
 from workflows.intake import OneInput, raised
 
 T = TypeVar("T")
@@ -258,6 +258,7 @@ class Generation(OneInput):
                         stage=stage,
                         failure=told,
                         settle=ended.settle,
+                        unless_submitted=ended.unless_submitted,
                     ),
                     summary=f"close: {told.kind.value}, {ended.settle}",
                     **timeouts.DATABASE,
@@ -364,7 +365,7 @@ class Generation(OneInput):
             told = failure(FailureKind.INTERNAL, "A step after the provider took the job failed.")
             return Ended(told, settle="house")
         if is_cancelled_exception(error):
-            return Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
+            return cancelled_in_time()
         assert isinstance(error, ActivityError), "steps end by outcome, refusal or cancel"
         staging = self.stage is Stage.STAGING
         otherwise = FailureKind.PROVIDER_UNREACHABLE if staging else FailureKind.INTERNAL
@@ -373,7 +374,7 @@ class Generation(OneInput):
     def stop_if_cancelled(self) -> None:
         """Raise Ended where a cancel came while a step ran to its outcome."""
         if self.cancelled:
-            raise Ended(failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."))
+            raise cancelled_in_time()
 
     def failure_of(self, error: ActivityError, otherwise: FailureKind) -> Failure:
         """The failure that an activity ended with; `otherwise` where it gave no kind."""

@@ -127,7 +127,10 @@ class LedgerActivities(contract.Ledger):
         if held is not None and held.state == "settled" and task.settle != "provisional":
             booked = await money.settle(connection, task.generation_id, quoted)
             return Booked(cost_usd_micros=booked, money=f"{dollars(booked)} was booked before.")
-        if task.settle == "provisional":
+        in_doubt = task.unless_submitted and held is not None and held.state == "reserved"
+        if task.settle == "provisional" or (
+            in_doubt and await connection.fetchval(money.SQL["submitted"], task.generation_id)
+        ):
             booked = await money.settle(connection, task.generation_id, quoted, provisional=True)
             told = f"{dollars(booked)} was booked for now; the provider's bill corrects it."
             return Booked(cost_usd_micros=booked, money=told)

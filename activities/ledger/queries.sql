@@ -90,6 +90,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 SELECT coalesce(sum(settled_usd_micros), 0)::bigint FROM ledger
 WHERE generation_id = $1 AND account = 'user';
 
+-- name: submitted
+-- Whether the one paid POST may have gone out.
+SELECT EXISTS (SELECT FROM submissions WHERE generation_id = $1 AND state IN ('sending', 'unknown', 'accepted'));
+
 -- name: plans
 -- Every plan, the smallest first.
 SELECT plan, title, videos_limit, cost_limit_usd_micros FROM plans

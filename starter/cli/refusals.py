@@ -173,11 +173,15 @@ def _asked_for_the_unknown(error: BaseException, command: Command) -> Complaint 
     from activities.generations.repository import UnknownGeneration
     from activities.ledger.repository import PlanUnknown
     from activities.library.repository import UnknownAsset
+    from starter.handles import NotBegun
     from workflows.contracts.failures import RequestRefused
 
     match error:
         case RequestRefused():
             return refused(error.failure)
+        case NotBegun():
+            hint = f"If it waits in a batch, cancel that: {command('batches', 'list')}"
+            return Complaint("not_begun", str(error), hint, "", NOT_FINISHED)
         case UnknownGeneration():
             return Complaint("unknown_generation", f"ID: {error}.", f"See: {command('list')}", "")
         case UnknownAsset():

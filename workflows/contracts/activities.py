@@ -164,6 +164,9 @@ class Close(_Message):
     settle: Literal["release", "provisional", "house"] = "release"
     """`release`: the hold is given back. `provisional`: the user is booked the quote until the bill
     is read. `house`: the user is released, the house books the quote."""
+    unless_submitted: bool = False
+    """Release only where nothing was submitted: an earlier run, which was terminated, may have done
+    so without this one's knowledge. Then it is booked as `provisional`."""
 
 
 class Ledger:

@@ -9,10 +9,13 @@ from activities.generations import repository as generations
 from tests.activities.conftest import a_generation, a_request
 
 PACKAGES = [
+    ("activities.batches", "queries.sql"),
+    ("activities.callbacks", "queries.sql"),
     ("activities.generations", "queries.sql"),
     ("activities.ledger", "queries.sql"),
     ("activities.library", "queries.sql"),
     ("activities.media", "queries.sql"),
+    ("activities.prompts", "queries.sql"),
     ("activities.provider", "submissions.sql"),
 ]
 ENTER = (

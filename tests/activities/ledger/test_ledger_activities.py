@@ -287,6 +287,39 @@ async def test_closing_again_moves_no_money_and_keeps_what_was_told(
     assert read.error.money == first.money
 
 
+@pytest.mark.parametrize(
+    ("state", "balance"),
+    [
+        ("prepared", (0, 0, 0, 0)),
+        ("rejected", (0, 0, 0, 0)),
+        ("sending", (0, 1, 0, 500_000)),
+        ("unknown", (0, 1, 0, 500_000)),
+        ("accepted", (0, 1, 0, 500_000)),
+    ],
+)
+async def test_a_cancel_of_a_second_run_releases_only_what_no_earlier_run_has_submitted(
+    ledger: LedgerActivities, bank: Bank, state: str, balance: tuple[int, int, int, int]
+) -> None:
+    await a_generation(bank.pool, stage=Stage.SUBMITTING)
+    await bank.pool.execute(
+        "INSERT INTO submissions (generation_id, state, provider_path, base_url, staged_url,"
+        " sending_at, send_by, prediction_id)"
+        " VALUES ('gen_one', $1, 'a/b', 'http://x', 'http://x/1', now(), now(),"
+        " CASE $1 WHEN 'accepted' THEN 'made-before' END)",
+        state,
+    )
+    task = Close(
+        generation_id="gen_one",
+        stage=Stage.CANCELLED,
+        failure=failure(FailureKind.CANCELLED, "Cancelled before anything was submitted."),
+        unless_submitted=True,
+    )
+
+    await ActivityEnvironment().run(ledger.close, task)
+
+    assert await bank.balance() == balance
+
+
 async def test_an_end_drops_the_body_of_the_submission(
     ledger: LedgerActivities, database: Pool
 ) -> None:
