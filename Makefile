@@ -11,7 +11,7 @@ demo: .venv/.ready  ## all three operations on real pictures and real speech, th
 
 # Three processes on two cores: most tests wait for a server. A file stays whole, so that its stack is started once.
 test: .venv/.ready  ## the whole suite
-	$(BIN)/pytest -n 3 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/.ready  ## format, lint, types, rooms
 	$(BIN)/ruff format --check $(ROOMS)

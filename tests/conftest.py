@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from workers.embedded.locking import DataDirectory
     from workers.embedded.postgres import EmbeddedPostgres
 
+LONG_ONES_FIRST = ("end_to_end", "starter", "workers", "workflows")
+"""Folders whose files take longest: begun last, one of them would run alone at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones; within a folder the random order stays."""
+    rank = {name: number for number, name in enumerate(LONG_ONES_FIRST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
+
 
 @pytest.fixture(scope="session")
 async def data_directory() -> AsyncIterator["DataDirectory"]:

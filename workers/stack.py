@@ -9,6 +9,9 @@ SANDBOX_KEY = "sandbox"
 SANDBOX_SETTLE_DELAY_S = 5
 """The sandbox lists a prediction at once; a real provider is given a quarter of an hour."""
 
+SANDBOX_POLL_INTERVAL_S = 0.5
+"""Its jobs take seconds, and being asked costs it nothing."""
+
 EMBEDDED_HEARTBEAT_TIMEOUT_S = 15
 """Heartbeats cost nothing on one's own server, so a killed worker is replaced sooner."""
 
@@ -41,6 +44,7 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
         if stack.llm is not None:
             environment |= {"OPENAI_API_KEY": SANDBOX_KEY, "OPENAI_BASE_URL": stack.llm}
         environment.setdefault("STILLMOTION_SETTLE_DELAY_S", str(SANDBOX_SETTLE_DELAY_S))
+        environment.setdefault("STILLMOTION_POLL_INTERVAL_S", str(SANDBOX_POLL_INTERVAL_S))
         # A developer's receiver listens on this machine.
         environment.setdefault("STILLMOTION_ALLOW_PRIVATE_CALLBACKS", "true")
     if stack.secret_key_file is not None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from temporalio.client import Client
@@ -35,6 +36,7 @@ from activities.prompts.llm import Llm
 from activities.prompts.settings import LlmSettings
 from activities.prompts.writing import Writer
 from activities.provider.activities import ProviderActivities
+from activities.provider.polling import interval_s
 from activities.provider.reconciliation import Reconciliation
 from activities.provider.settings import ProviderSettings
 from activities.provider.staging import Staging
@@ -153,6 +155,7 @@ async def wire(
                 staging=Staging(pool, store, client, submissions),
                 submissions=submissions,
                 reconciliation=reconciliation,
+                pace=partial(interval_s, shortest_s=settings.provider.poll_interval_s),
             ),
             media=MediaActivities(pool, Downloads(client, store, settings.media)),
             library=LibraryActivities(pool, inputs),

@@ -4,25 +4,26 @@ import random
 
 from activities.provider.errors import NotFound, PromptRejected
 from activities.provider.models import Prediction, Status
+from activities.provider.settings import POLL_INTERVAL_S, POLL_INTERVAL_S_MAX
 from activities.provider.wavespeed import WaveSpeed
 from workflows.contracts.activities import PredictionEnd
 from workflows.contracts.failures import FailureKind
 
-INTERVAL_MIN_S = 3.0
-INTERVAL_MAX_S = 15.0
 _GROWS_OVER_S = 300.0
 """At five minutes the interval has its full length: later, seconds matter less than requests."""
 
 _MODERATION = range(1200, 1300)
 
 
-def interval_s(age_s: float, jitter: float | None = None) -> float:
-    """Seconds until the next look at a job of this age: 3 to 15, ±20 %.
+def interval_s(
+    age_s: float, jitter: float | None = None, *, shortest_s: float = POLL_INTERVAL_S
+) -> float:
+    """Seconds until the next look at a job of this age: from `shortest_s` to 15, ±20 %.
 
     `jitter` from 0 to 1 replaces the random one.
     """
     share = min(1.0, max(0.0, age_s) / _GROWS_OVER_S)
-    interval = INTERVAL_MIN_S + (INTERVAL_MAX_S - INTERVAL_MIN_S) * share
+    interval = shortest_s + (POLL_INTERVAL_S_MAX - shortest_s) * share
     shift = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
     return interval * (0.8 + 0.4 * shift)
 

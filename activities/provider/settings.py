@@ -10,6 +10,10 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+POLL_INTERVAL_S = 3.0
+POLL_INTERVAL_S_MAX = 15.0
+"""Between two looks at a young job, and at one of five minutes."""
+
 DEFAULT_BASE_URL = "https://api.wavespeed.ai/api/v3"
 
 PORT_MAX = 65_535
@@ -71,6 +75,14 @@ class ProviderSettings(BaseSettings):
             "Seconds after the last moment a submission could have been sent before the provider's "
             "listings count as evidence that it made no prediction."
         ),
+    )
+    poll_interval_s: float = Field(
+        default=POLL_INTERVAL_S,
+        ge=0.1,
+        le=POLL_INTERVAL_S_MAX,
+        allow_inf_nan=False,
+        validation_alias="STILLMOTION_POLL_INTERVAL_S",
+        description="Seconds between the first looks at a job; they grow to 15 with its age.",
     )
     connect_timeout_s: Seconds = Field(
         default=10,

@@ -9,7 +9,7 @@ import pytest
 
 from activities.library.repository import UnknownAsset
 from starter import GenerationFailed, VideoClient
-from tests.starter.columns import COLUMNS, Column, nothing_allowed, parks, sent
+from tests.starter.columns import COLUMNS, SMALL, Column, nothing_allowed, parks, sent
 from tests.starter.conftest import Stack
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.results import Generation
@@ -90,11 +90,16 @@ async def test_asset_library(column: Column, client: VideoClient, made: Made) ->
 
 
 @every_column
-async def test_progress_callbacks(column: Column, client: VideoClient, user: str) -> None:
+async def test_progress_callbacks(
+    column: Column, client: VideoClient, stack: Stack, user: str
+) -> None:
     told: list[tuple[float, str]] = []
-    handle = await column.start(client, user)
 
-    await handle.result(timeout=90, on_progress=lambda percent, text: told.append((percent, text)))
+    async with stack.faults(SMALL):
+        handle = await column.start(client, user)
+        await handle.result(
+            timeout=90, on_progress=lambda percent, text: told.append((percent, text))
+        )
 
     percents = [percent for percent, _ in told]
     assert percents == sorted(percents)
@@ -138,7 +143,7 @@ async def test_error_handling(column: Column, client: VideoClient, stack: Stack,
 @every_column
 async def test_resume_support(column: Column, client: VideoClient, stack: Stack, user: str) -> None:
     before = await stack.submits()
-    async with stack.faults({"poll": {"kind": "status", "code": 401}}):
+    async with stack.faults({"poll": {"kind": "status", "code": 401}, **SMALL}):
         handle = await column.start(client, user)
         await parks(handle)
         parked = await handle.read_generation()

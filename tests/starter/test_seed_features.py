@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from starter import VideoClient
-from tests.starter.columns import COLUMNS, INFINITE_TALK, KLING, WAN, Column, sent
+from tests.starter.columns import COLUMNS, INFINITE_TALK, KLING, SMALL, WAN, Column, sent
 from tests.starter.conftest import EXAMPLES, Stack
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.results import Generation
@@ -19,13 +19,14 @@ USER = "features"
 
 
 @pytest.fixture(scope="module")
-async def generations(client: VideoClient) -> dict[str, Generation]:
+async def generations(client: VideoClient, stack: Stack) -> dict[str, Generation]:
     """Each column with every parameter that it takes."""
-    handles = [await each.start(client, f"{USER}-{each.operation.value}") for each in COLUMNS]
-    return {
-        each.title: await handle.result(timeout=90)
-        for each, handle in zip(COLUMNS, handles, strict=True)
-    }
+    async with stack.faults(SMALL):
+        handles = [await each.start(client, f"{USER}-{each.operation.value}") for each in COLUMNS]
+        return {
+            each.title: await handle.result(timeout=90)
+            for each, handle in zip(COLUMNS, handles, strict=True)
+        }
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +77,9 @@ async def test_text_prompt_of_kling_is_generated_by_the_llm(
 async def test_text_prompt_of_infinite_talk_is_optional(
     prompt: str | None, client: VideoClient, stack: Stack, user: str
 ) -> None:
-    handle = await INFINITE_TALK.start(client, user, prompt=prompt)
-
-    generation = await handle.result(timeout=90)
+    async with stack.faults(SMALL):
+        handle = await INFINITE_TALK.start(client, user, prompt=prompt)
+        generation = await handle.result(timeout=90)
 
     assert generation.prompt == prompt
     assert (await sent(stack, generation)).get("prompt") in ({prompt} if prompt else {None, ""})

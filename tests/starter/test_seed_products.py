@@ -8,7 +8,7 @@ import av
 import pytest
 
 from starter import GenerationFailed, VideoClient
-from tests.starter.columns import INFINITE_TALK, KLING, WAN, Column, nothing_allowed, sent
+from tests.starter.columns import INFINITE_TALK, KLING, SMALL, WAN, Column, nothing_allowed, sent
 from tests.starter.conftest import Stack
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.requests import Source
@@ -126,11 +126,13 @@ async def test_usage_tracking_works(
     assert (usage.videos_settled, usage.settled_usd_micros) == (1, use.column.cost_usd_micros)
 
 
-async def test_async_polling_works_for_the_podcast_maker(client: VideoClient, user: str) -> None:
-    handle = await PODCAST.start(client, user)
+async def test_async_polling_works_for_the_podcast_maker(
+    client: VideoClient, stack: Stack, user: str
+) -> None:
     seen: list[int] = []
 
-    async with asyncio.timeout(90):
+    async with stack.faults(SMALL), asyncio.timeout(90):
+        handle = await PODCAST.start(client, user)
         while (progress := await handle.progress()).stage.value != "completed":
             seen.append(progress.percent)
             await asyncio.sleep(0.1)

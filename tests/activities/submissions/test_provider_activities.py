@@ -9,7 +9,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.media.store import MediaStore
 from activities.provider.activities import ProviderActivities
-from activities.provider.polling import INTERVAL_MAX_S, INTERVAL_MIN_S, interval_s
+from activities.provider.polling import interval_s
+from activities.provider.settings import POLL_INTERVAL_S, POLL_INTERVAL_S_MAX
 from activities.provider.staging import Staging
 from tests.activities.conftest import SandboxControl, some_terms
 from tests.activities.submissions.conftest import Desk
@@ -349,9 +350,9 @@ async def test_a_persons_decision_is_carried_out(
 def test_the_pause_between_looks_grows_with_the_jobs_age_and_stays_in_bounds() -> None:
     middle = [interval_s(age_s, jitter=0.5) for age_s in (-5, 0, 60, 150, 300, 1e6)]
 
-    assert middle[0] == middle[1] == INTERVAL_MIN_S
-    assert middle[-2] == middle[-1] == INTERVAL_MAX_S
+    assert middle[0] == middle[1] == POLL_INTERVAL_S
+    assert middle[-2] == middle[-1] == POLL_INTERVAL_S_MAX
     assert middle == sorted(middle)
-    assert interval_s(0, jitter=0) == pytest.approx(INTERVAL_MIN_S * 0.8)
-    assert interval_s(0, jitter=1) == pytest.approx(INTERVAL_MIN_S * 1.2)
+    assert interval_s(0, jitter=0) == pytest.approx(POLL_INTERVAL_S * 0.8)
+    assert interval_s(0, jitter=1) == pytest.approx(POLL_INTERVAL_S * 1.2)
     assert len({interval_s(0) for _ in range(20)}) > 1
