@@ -14,7 +14,13 @@ from starter.asking import Asking
 from workflows.contracts.batch_results import ITEMS_MAX
 from workflows.contracts.catalogue import Catalogue
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.media import PROVIDER_ROLES, MediaById, MediaReference, Role
+from workflows.contracts.media import (
+    PROVIDER_ROLES,
+    MediaById,
+    MediaByUrl,
+    MediaReference,
+    Role,
+)
 from workflows.contracts.quoting import Quote
 from workflows.contracts.requests import GenerationRequest, Operation, Source
 
@@ -166,7 +172,7 @@ def _source(role: Role, given: Any) -> Any:  # noqa: ANN401 - not looked at yet
     if isinstance(given, Path) and not _is_file(given):
         told = f"{role}: {str(given)[:120]!r} is not a file; allowed: a readable file."
         raise RequestRefused(FailureKind.INVALID_MEDIA, told)
-    if not isinstance(given, str | Path | bytes | MediaReference):
+    if not isinstance(given, str | Path | bytes | MediaById | MediaByUrl):
         raise _no_source(role, given)
     return given
 

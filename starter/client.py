@@ -7,6 +7,7 @@
 Validation, quotes and reads are the code that the workers use; the database role can't touch money.
 """
 
+import os
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -69,14 +70,16 @@ class VideoClient:
         self._stack = stack
 
     @classmethod
-    async def connect(cls, data_dir: Path = DATA_DIR) -> Self:
+    async def connect(cls, data_dir: Path | None = None) -> Self:
         """Connect by the environment, else to the `stillmotion dev` of `data_dir`.
+
+        Without one it is STILLMOTION_DATA_DIR, else `.stillmotion`.
 
         Raises:
             NotReachable: Temporal or PostgreSQL does not answer, or nothing says where they are.
             SettingWrong, pydantic.ValidationError: a setting can't be used; its name is told.
         """
-        place = find_place(data_dir)
+        place = find_place(data_dir or Path(os.environ.get("STILLMOTION_DATA_DIR") or DATA_DIR))
         async with AsyncExitStack() as stack:
             try:
                 pool = await stack.enter_async_context(connect(place.database, role=STARTER_ROLE))
@@ -173,7 +176,7 @@ class VideoClient:
     async def ai_video_generate(
         self,
         operation_type: str,
-        image: MediaSource,
+        image: MediaSource | None = None,
         prompt: str | None = None,
         *,
         user_id: str,

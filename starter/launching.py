@@ -1,6 +1,8 @@
 """Starting the workflow of a claimed generation, once: the same key gives the same generation."""
 
+import asyncio
 import uuid
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.common import (
@@ -26,9 +28,21 @@ from workflows.contracts.failures import FailureKind, failure
 from workflows.contracts.ids import generation_id_for
 from workflows.contracts.media import MediaById
 from workflows.contracts.quoting import choose
-from workflows.contracts.requests import WORKFLOW_TYPES, GenerationRequest, SceneAnimationRequest
+from workflows.contracts.requests import (
+    WORKFLOW_TYPES,
+    Claimed,
+    GenerationRequest,
+    SceneAnimationRequest,
+)
 from workflows.contracts.stages import TERMINAL, Stage, Status
 from workflows.contracts.texts import summary_of
+
+_USE_EXISTING = WorkflowIDConflictPolicy.USE_EXISTING
+_FAIL = WorkflowIDConflictPolicy.FAIL
+
+_ENDING_LOOKS = 20
+_ENDING_PAUSE_S = 0.25
+"""Five seconds: a refused run ends with its next task, milliseconds after its row says so."""
 
 
 class Launcher:
@@ -66,17 +80,40 @@ class Launcher:
             user_hash = await generations.user_hash(connection, request.user_id)
             claimed = await generations.claim(connection, generation_id, request)
         first = claimed.generation_id
-        if claimed.stage not in TERMINAL:
-            await self._start_workflow(first, request, user_hash, plan.fairness_weight)
+        if claimed.stage in TERMINAL:
+            return first
+        priority = Priority(fairness_key=user_hash, fairness_weight=plan.fairness_weight)
+        if claimed.is_new:
+            await self._after_the_run_before(first, request, priority)
+        else:
+            await self._start_workflow(first, request, priority, _USE_EXISTING)
         return first
 
-    async def _start_workflow(
-        self, generation_id: str, request: GenerationRequest, user_hash: str, weight: float
+    async def _after_the_run_before(
+        self, generation_id: str, request: GenerationRequest, priority: Priority
     ) -> None:
+        """Start a run of its own for a new claim: one that was refused may be about to end.
+
+        It would take the start and do nothing with it.
+        """
+        for _ in range(_ENDING_LOOKS):
+            if await self._start_workflow(generation_id, request, priority, _FAIL):
+                return
+            await asyncio.sleep(_ENDING_PAUSE_S)
+        await self._start_workflow(generation_id, request, priority, _USE_EXISTING)
+
+    async def _start_workflow(
+        self,
+        generation_id: str,
+        request: GenerationRequest,
+        priority: Priority,
+        where_one_runs: WorkflowIDConflictPolicy,
+    ) -> bool:
+        """Whether a run took the start: a new one or, by that policy, the one that runs."""
         model = choose(self._catalogue, request).title
         attributes = TypedSearchAttributes(
             [
-                SearchAttributePair(queues.USER, user_hash),
+                SearchAttributePair(queues.USER, str(priority.fairness_key)),
                 SearchAttributePair(queues.OPERATION, request.operation.value),
                 SearchAttributePair(queues.SOURCE, request.source.value),
                 SearchAttributePair(queues.STATUS, Status.RUNNING.value),
@@ -85,22 +122,23 @@ class Launcher:
         try:
             await self._temporal.start_workflow(
                 WORKFLOW_TYPES[request.operation],
-                request.model_dump(mode="json", exclude_none=True),
+                _input(request),
                 id=generation_id,
                 task_queue=queues.TaskQueue.GENERATIONS.value,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_conflict_policy=where_one_runs,
                 # A refused or lost run may start over under its id; the ledger never pays twice.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                 static_summary=summary_of(f"{model}: {_what(request)}"),
                 search_attributes=attributes,
-                priority=Priority(fairness_key=user_hash, fairness_weight=weight),
+                priority=priority,
             )
         except WorkflowAlreadyStartedError:
-            # It completed between the claim and the start: the claim's generation is the answer.
-            return
+            # One runs; or it completed between the claim and the start, and is the answer.
+            return False
         except RPCError as error:
             await self._start_failed(generation_id)
             raise NotReachable(f"Temporal did not take the start ({error.status.name}).") from error
+        return True
 
     async def _start_failed(self, generation_id: str) -> None:
         """No list should show a start that nobody took; a workflow that did begin revives it."""
@@ -109,6 +147,13 @@ class Launcher:
             row = await connection.fetchrow(generations.SQL["lock"], generation_id)
             if row is not None and Stage(row["stage"]) is Stage.ACCEPTED:
                 await generations.record(connection, generation_id, Stage.FAILED, failure=told)
+
+
+def _input(request: GenerationRequest) -> dict[str, Any]:
+    """The workflow's input. A callback's address may hold a key, so it is kept out of histories."""
+    if request.callback_url is not None:
+        return Claimed().model_dump(mode="json")
+    return request.model_dump(mode="json", exclude_none=True)
 
 
 def _what(request: GenerationRequest) -> str:

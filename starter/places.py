@@ -72,12 +72,19 @@ def find_place(data_dir: Path = DATA_DIR) -> Place:
     return Place(
         DatabaseSettings(database_url=SecretStr(stack.database), database_connections_max=4),
         MediaSettings(media_url=stack.media),
-        LedgerSettings(),
+        _ledger_of(stack),
         _callbacks_of(stack),
         stack.temporal,
         stack,
         stack.provider,
         f"The stack of {data_dir} has gone; start it again with `{_dev(data_dir)}`.",
+    )
+
+
+def _ledger_of(stack: StackAddress) -> LedgerSettings:
+    """What the stack's workers price and limit by; what it doesn't say is the environment's."""
+    return LedgerSettings.model_validate(
+        {name.removeprefix("STILLMOTION_").lower(): value for name, value in stack.limits.items()}
     )
 
 

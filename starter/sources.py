@@ -8,18 +8,20 @@ import binascii
 import os
 import re
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from activities.media.inputs import Check, Inputs, accept_all
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import InputFacts, MediaById, MediaByUrl, MediaReference, Role
 
-MediaSource = str | Path | bytes | MediaById | MediaByUrl
+MediaSource = str | Path | bytes | MediaById | MediaByUrl | Mapping[str, str]
 
+_REFERENCE: TypeAdapter[MediaReference] = TypeAdapter(MediaReference)
+_FORMS = "a file, bytes, base64, a data URI, an https URL, a media id"
 _MEDIA_ID = re.compile(r"med_[a-z0-9]{26}")
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.+-]+)*;base64,", re.IGNORECASE)
 _BASE64_CHARACTERS_MIN = 256
@@ -76,6 +78,10 @@ def _reference(source: MediaSource, role: Role) -> MediaReference | None:
     """The reference that `source` is already; None for a file, bytes, base64."""
     if isinstance(source, MediaById | MediaByUrl):
         return source
+    if isinstance(source, Mapping):
+        return _by_name(source, role)
+    if not isinstance(source, str | Path | bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's
+        raise _refused(role, f"{type(source).__name__} is no media", _FORMS)
     if not isinstance(source, str):
         return None
     if is_media_id(source):
@@ -89,6 +95,16 @@ def _reference(source: MediaSource, role: Role) -> MediaReference | None:
     except ValidationError as error:
         raise _refused(
             role, "the URL is malformed", "https URLs of up to 2048 characters"
+        ) from error
+
+
+def _by_name(source: Mapping[str, str], role: Role) -> MediaReference:
+    """The reference in the form that it has on the wire."""
+    try:
+        return _REFERENCE.validate_python(dict(source))
+    except ValidationError as error:
+        raise _refused(
+            role, "it names no media", '{"media_id": "med_…"}, {"url": "https://…"}'
         ) from error
 
 

@@ -25,6 +25,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
+from activities.ledger.settings import LedgerSettings
 from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
 from workers.embedded.children import Child, Inheritance, start_child
@@ -92,6 +93,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             provider=provider,
             llm=llm,
             secret_key_file=str(_secret_key(directory)),
+            limits=_limits(),
             live=live is not None,
         )
         if options.workers:
@@ -109,6 +111,15 @@ async def serve(options: Options, announce: Callable[[StackAddress], None]) -> N
     async with running_stack(options) as address:
         announce(address)
         await stop.wait()
+
+
+def _limits() -> dict[str, str]:
+    """What the environment says of prices and limits, for whoever estimates from another one."""
+    names = (f"STILLMOTION_{field}".upper() for field in LedgerSettings.model_fields)
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    if catalogue := given.get("STILLMOTION_CATALOGUE"):
+        given["STILLMOTION_CATALOGUE"] = str(Path(catalogue).resolve())
+    return given
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
         BatchResult,
         BatchTerms,
         CloseBatch,
+        ClosedWaiting,
         CloseWaiting,
         ForBatch,
         Item,
@@ -44,7 +45,7 @@ with workflow.unsafe.imports_passed_through():
         NextItems,
         Window,
     )
-    from workflows.contracts.failures import REFUSALS, Failure, FailureKind, failure
+    from workflows.contracts.failures import Failure, FailureKind, failure
     from workflows.contracts.ids import callbacks_id_for
     from workflows.contracts.requests import WORKFLOW_TYPES, Claimed
     from workflows.contracts.texts import dollars, summary_of
@@ -77,8 +78,9 @@ class Batch(OneInput):
         self.stray_total = self.strays = 0
         """Of those that somebody else started, an earlier run of this batch mostly: all, and how
         many go on as far as we know."""
-        self.lost: set[str] = set()
-        """Whose workflow was terminated: the database goes on showing where they were."""
+        self.lost: set[int] = set()
+        """Positions of those whose workflow was terminated: the database goes on showing where they
+        were, until somebody starts them again."""
 
     @workflow.run
     async def run(self, raw: RawValue = NOTHING) -> BatchResult:  # noqa: ARG002 - parsed in init
@@ -112,10 +114,10 @@ class Batch(OneInput):
             )
         except ActivityError as error:
             told = failure_of(error, FailureKind.INTERNAL, self.batch_id)
-            if told.kind not in REFUSALS | {FailureKind.ALREADY_CLOSED, FailureKind.KEY_REUSED}:
-                # It may have held without being able to say so.
-                await self._close_waiting()
             if told.kind is not FailureKind.ALREADY_CLOSED:
+                # Whatever it says, it may have held: an attempt whose answer was lost, an earlier
+                # run. Where nothing is held, there is nothing to close.
+                await self._close_waiting()
                 await self._close(BatchState.FAILED, told)
             raise raised(told) from None
         self.terms = terms
@@ -126,11 +128,11 @@ class Batch(OneInput):
         seen = await self._look()
         self.stray_total = self.strays = _left(seen)
         looks = 0
-        while not self.cancelled and (seen.waiting or self._goes_on(seen)):
+        while not self.cancelled and (seen.waiting or _left(seen)):
             await self._fill(terms, seen, looks)
             before = self.strays
             seen = await self._look()
-            self.strays = max(0, min(self.stray_total, self._goes_on(seen) - len(self.children)))
+            self.strays = max(0, min(self.stray_total, _left(seen) - len(self.children)))
             looks = looks + 1 if before == self.strays else 0
 
     async def _fill(self, terms: BatchTerms, seen: Window, looks: int) -> None:
@@ -193,16 +195,16 @@ class Batch(OneInput):
             self.strays += 1
             return
         self.children[item.generation_id] = child
-        child.add_done_callback(lambda ended: self._child_ended(item.generation_id, ended))
+        child.add_done_callback(lambda ended: self._child_ended(item, ended))
 
-    def _child_ended(self, generation_id: str, child: "asyncio.Task[Any]") -> None:
+    def _child_ended(self, item: Item, child: "asyncio.Task[Any]") -> None:
         """An end is the item's own, whatever it is; but a terminated one told nobody."""
-        del self.children[generation_id]
+        del self.children[item.generation_id]
         self.ends += 1
         error = None if child.cancelled() else child.exception()
         cause = error.cause if isinstance(error, ChildWorkflowError) else None
         if error is not None and not isinstance(cause, ApplicationError | CancelledError):
-            self.lost.add(generation_id)
+            self.lost.add(item.position)
 
     async def _an_end_after(self, before: int, pause: timedelta | None) -> bool:
         """Wait until more than `before` children have ended. False after the pause, or a cancel."""
@@ -213,10 +215,6 @@ class Batch(OneInput):
                 timeout_summary="look again how the items stand",
             )
         return self.ends > before
-
-    def _goes_on(self, seen: Window) -> int:
-        """How many were started and have not ended."""
-        return _left(seen) - len(self.lost)
 
     def _pause(self, looks: int) -> timedelta | None:
         """How long until the counts are read again, though no child has ended; None = for ever."""
@@ -229,7 +227,7 @@ class Batch(OneInput):
     async def _look(self) -> Window:
         seen = await workflow.execute_activity_method(
             Batches.look,
-            Look(batch_id=self.batch_id, started_to=self.started_to),
+            Look(batch_id=self.batch_id, started_to=self.started_to, lost=tuple(sorted(self.lost))),
             summary="how the items stand",
             **timeouts.DATABASE,
         )
@@ -259,16 +257,17 @@ class Batch(OneInput):
 
     async def _close_waiting(self) -> None:
         """Close what was never started; whoever gave a callback_url for it is told."""
-        is_all = False
-        while not is_all:
+        closed = ClosedWaiting(closed=0, is_all=False)
+        while not closed.is_all:
             closed = await workflow.execute_activity_method(
                 Batches.close_waiting,
-                CloseWaiting(batch_id=self.batch_id, started_to=self.started_to),
+                CloseWaiting(
+                    batch_id=self.batch_id, started_to=self.started_to, told_to=closed.told_to
+                ),
                 summary="cancel what was never started, release its holds",
                 **timeouts.CLOSE_WAITING,
             )
             await asyncio.gather(*map(_tell_callbacks, closed.to_tell))
-            is_all = closed.is_all
 
     async def _cancel_strays(self, asked: set[str]) -> int:
         """Ask what an earlier run started to end, once each; returns how many go on."""
@@ -283,32 +282,37 @@ class Batch(OneInput):
             for item in page.items:
                 if item.generation_id not in asked:
                     asked.add(item.generation_id)
-                    await self._cancel_one(item.generation_id)
-                left += item.generation_id not in self.lost
+                    await self._cancel_one(item)
+                left += item.position not in self.lost
             if len(page.items) < PAGE:
                 return left
             after = page.items[-1].position
 
-    async def _cancel_one(self, generation_id: str) -> None:
+    async def _cancel_one(self, item: Item) -> None:
         try:
-            await workflow.get_external_workflow_handle(generation_id).cancel()
+            await workflow.get_external_workflow_handle(item.generation_id).cancel()
         except ApplicationError:
             # No such workflow runs: it ended just now, or was terminated.
-            self.lost.add(generation_id)
+            self.lost.add(item.position)
+        else:
+            # One that was lost runs again, if anybody started it.
+            self.lost.discard(item.position)
 
     # The end
 
     async def _close(self, state: Ending, told: Failure | None = None) -> BatchResult:
         ends = await workflow.execute_activity_method(
             Batches.close,
-            CloseBatch(batch_id=self.batch_id, state=state, failure=told),
+            CloseBatch(
+                batch_id=self.batch_id, state=state, failure=told, lost=tuple(sorted(self.lost))
+            ),
             summary=f"close: {state}",
             **timeouts.DATABASE,
         )
         workflow.upsert_search_attributes([queues.STATUS.value_set(state.value)])
         told_ends = f"{ends.completed} completed, {ends.failed} failed, {ends.cancelled} cancelled"
         workflow.set_current_details(f"**{state}**: {told.message if told else told_ends}")
-        return ends.model_copy(update={"failed": ends.failed + len(self.lost)})
+        return ends
 
     def _tell(self, seen: Window | None = None) -> None:
         """The Web UI's current details, as Markdown."""
@@ -339,6 +343,7 @@ async def _tell_callbacks(generation_id: str) -> None:
 
 
 def _left(seen: Window) -> int:
+    """How many were started and have not ended."""
     return seen.active + seen.parked
 
 

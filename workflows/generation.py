@@ -161,7 +161,8 @@ class Generation(OneInput):
                 queues.STATUS.value_set(status_of(Stage.RESERVING)),
             ]
         )
-        await self.tell_callbacks(wanted=terms.callback)
+        if terms.callback:
+            await self.tell_callbacks()
         self.stop_if_cancelled()
         return terms
 
@@ -247,8 +248,6 @@ class Generation(OneInput):
         """End without a video: the ledger first. Returns what `run` raises."""
         told = ended.failure
         if told.kind not in OF_ANOTHER and not isinstance(self.request, Failure):
-            wanted = not isinstance(self.request, Claimed) and self.request.callback_url is not None
-            await self.tell_callbacks(wanted=wanted)
             stage = Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED
             booked = await self.to_its_end(
                 workflow.start_activity_method(
@@ -266,6 +265,8 @@ class Generation(OneInput):
             )
             told = told.with_money(booked.money)
             self.money, self.cost_usd_micros = booked.money, booked.cost_usd_micros
+            if booked.callback:
+                await self.tell_callbacks()
         self.told = told
         self.enter(Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED)
         if told.kind is FailureKind.CANCELLED:
@@ -280,19 +281,23 @@ class Generation(OneInput):
         except (Ended, ActivityError, asyncio.CancelledError) as error:
             raise await self.close(self.ended_by(error)) from None
 
-    async def tell_callbacks(self, *, wanted: bool) -> None:
-        """Start the workflow that tells the callback_url, once; it outlives this one."""
-        if self.tells or not wanted:
+    async def tell_callbacks(self) -> None:
+        """Start the workflow that tells the callback_url, once; it outlives this one.
+
+        A cancel that comes meanwhile is not for it: it is the one that tells of the cancel.
+        """
+        if self.tells:
             return
+        starting = workflow.start_child_workflow(
+            "Callbacks",
+            self.me,
+            id=callbacks_id_for(self.generation_id),
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            static_summary="tells the callback_url of every stage",
+        )
         # An earlier run under this id may have started it; it reads the same events.
         with suppress(WorkflowAlreadyStartedError):
-            await workflow.start_child_workflow(
-                "Callbacks",
-                self.me,
-                id=callbacks_id_for(self.generation_id),
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                static_summary="tells the callback_url of every stage",
-            )
+            await self.to_its_end(asyncio.create_task(starting))
         self.tells = True
 
     # What the steps are made of
@@ -321,7 +326,7 @@ class Generation(OneInput):
             rows += [("why", self.told.message), ("next", self.told.hint)]
         return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
 
-    async def to_its_end(self, activity: "workflow.ActivityHandle[T]") -> T:
+    async def to_its_end(self, activity: "asyncio.Task[T]") -> T:
         """The activity's outcome, even under a cancel, which the caller then looks at: `cancelled`.
 
         A run's cancel is delivered once, so the second wait is not disturbed.

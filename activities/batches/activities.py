@@ -42,7 +42,7 @@ class BatchActivities(contract.Batches):
     @boundary
     async def look(self, task: Look) -> Window:
         """Count what waits, is active, is parked."""
-        return await repository.window(self.pool, task.batch_id, task.started_to)
+        return await repository.window(self.pool, task)
 
     @activity.defn(name="batches.list_waiting")
     @boundary
@@ -61,10 +61,10 @@ class BatchActivities(contract.Batches):
     async def close_waiting(self, task: CloseWaiting) -> ClosedWaiting:
         """Cancel what was never started; each hold is released once."""
         async with heartbeats():
-            return await repository.close_waiting(self.pool, task.batch_id, task.started_to)
+            return await repository.close_waiting(self.pool, task)
 
     @activity.defn(name="batches.close")
     @boundary
     async def close(self, task: CloseBatch) -> BatchResult:
         """Record how it ended."""
-        return await repository.close(self.pool, task.batch_id, task.state, task.failure)
+        return await repository.close(self.pool, task.batch_id, task.state, task.failure, task.lost)

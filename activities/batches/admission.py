@@ -6,10 +6,9 @@ start, so no child accounts for itself.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from activities.batches.estimates import Whole, check_max_cost_of, over_plan
+from activities.batches.estimates import Whole, check_max_cost_of, over_plan, videos_told
 from activities.batches.repository import SQL, ItemRefused
 from activities.database.pool import Connection, Pool, Row
 from activities.generations import repository as generations
@@ -27,6 +26,10 @@ PRICED_AT_ONCE = 4
 """Only items whose media come by URL take time; these are fetched side by side."""
 
 _OF_THE_WHOLE = frozenset({FailureKind.QUOTA_EXCEEDED, FailureKind.SPEND_LIMIT_REACHED})
+
+
+class BatchChanged(Exception):
+    """It was asked for anew, or ended, while its items were priced. Another try reads what is."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class BatchAdmission:
         Raises:
             RequestRefused: an item, the quota, a cost limit; nothing is claimed or held.
             MediaError: an input could not be read for now.
+            BatchChanged: it became another meanwhile; nothing is held, so try again.
         """
         batch = await self.pool.fetchrow(SQL["lock"], batch_id)
         if batch is None:
@@ -66,8 +70,11 @@ class BatchAdmission:
             for row in await self.pool.fetch(SQL["requests"], batch_id)
         ]
         known = await self.pool.fetch(SQL["reserved_before"], batch_id)
+        positions = {row["position"] for row in known}
+        new = [item for item in asked if item.position not in positions]
+        await self._check_videos(batch["user_id"], len(new))
         # No connection is held while files are fetched and decoded.
-        priced = await self._priced(asked, {row["position"] for row in known})
+        priced = await self._priced(new)
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 return await self._hold(connection, batch, asked, priced)
@@ -76,12 +83,18 @@ class BatchAdmission:
                 raise
             raise await self._over_limit(batch["user_id"], priced, refused) from refused
 
-    async def _priced(self, asked: Sequence[_Asked], known: AbstractSet[int]) -> dict[int, Priced]:
-        """By position, without those that are `known`: what was reserved before is not made again.
+    async def _check_videos(self, user_id: str, count: int) -> None:
+        """Refuse what the plan has no videos for, before files of anybody's choice are fetched."""
+        async with self.pool.acquire() as connection:
+            usage = await usage_of(connection, user_id, self.admission.settings)
+        if usage.videos_remaining is not None and count > usage.videos_remaining:
+            raise over_plan(usage, videos_told(count))
+
+    async def _priced(self, new: Sequence[_Asked]) -> dict[int, Priced]:
+        """By position; what was reserved before is not priced again.
 
         The first item that is refused is the one that is told.
         """
-        new = [item for item in asked if item.position not in known]
         priced: dict[int, Priced] = {}
         for start in range(0, len(new), PRICED_AT_ONCE):
             chunk = new[start : start + PRICED_AT_ONCE]
@@ -113,6 +126,9 @@ class BatchAdmission:
         if _open(locked) is BatchState.RUNNING:
             # Another attempt was here meanwhile.
             return await self._terms(connection, locked)
+        if any(locked[name] != batch[name] for name in ("request_hash", "state", "created_at")):
+            # These prices may be those of items that are asked for no more.
+            raise BatchChanged(f"{batch['batch_id']} was asked for anew while it was priced.")
         made = await self._claim(connection, asked)
         whole = Whole.of([priced[item.position].quote for item in made])
         check_max_cost_of(whole, batch["max_cost_usd_micros"])
@@ -162,7 +178,7 @@ class BatchAdmission:
             return RequestRefused(refused.failure.kind, f"items: {whole.told}: {refused}")
         async with self.pool.acquire() as connection:
             usage = await usage_of(connection, user_id, self.admission.settings)
-        return over_plan(usage, whole)
+        return over_plan(usage, whole.told)
 
 
 def _open(batch: Row) -> BatchState:

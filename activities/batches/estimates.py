@@ -27,8 +27,7 @@ class Whole(NamedTuple):
     @property
     def told(self) -> str:
         """In words."""
-        noun = "video" if self.videos == 1 else "videos"
-        return f"{self.videos} {noun} for {dollars(self.cost_usd_micros)}"
+        return f"{videos_told(self.videos)} for {dollars(self.cost_usd_micros)}"
 
 
 class BatchEstimate(BaseModel):
@@ -64,7 +63,7 @@ async def estimate_batch(
         as_one = quotes[0].model_copy(update={"cost_usd_micros": whole.cost_usd_micros})
         refusal = (await estimate_of(connection, user_id, as_one, settings)).refusal
         if not _fits(usage, whole):
-            refusal = over_plan(usage, whole).failure
+            refusal = over_plan(usage, whole.told).failure
     try:
         check_max_cost_of(whole, max_cost_usd_micros)
     except RequestRefused as error:
@@ -85,8 +84,13 @@ def _fits(usage: Usage, whole: Whole) -> bool:
     )
 
 
-def over_plan(usage: Usage, whole: Whole) -> RequestRefused:
-    """The refusal of a whole that does not fit what is left of the plan."""
+def videos_told(count: int) -> str:
+    """A count in words."""
+    return f"{count} video" if count == 1 else f"{count} videos"
+
+
+def over_plan(usage: Usage, told: str) -> RequestRefused:
+    """The refusal of a whole that does not fit what is left of the plan; `told` is its size."""
     left = usage.remaining_usd_micros
     parts = [
         None if usage.videos_remaining is None else f"{usage.videos_remaining} videos",
@@ -94,7 +98,7 @@ def over_plan(usage: Usage, whole: Whole) -> RequestRefused:
     ]
     return RequestRefused(
         FailureKind.QUOTA_EXCEEDED,
-        f"items: {whole.told}; plan {usage.plan} has {' and '.join(p for p in parts if p)} left"
+        f"items: {told}; plan {usage.plan} has {' and '.join(p for p in parts if p)} left"
         f" until {usage.period_end:%Y-%m-%d %H:%M} UTC.",
     )
 

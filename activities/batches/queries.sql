@@ -7,7 +7,7 @@ RETURNING batch_id;
 
 -- name: lock
 -- A batch, held until the transaction ends.
-SELECT batch_id, user_id, request_hash, source, max_parallel, max_cost_usd_micros, state
+SELECT batch_id, user_id, request_hash, source, max_parallel, max_cost_usd_micros, state, created_at
 FROM batches WHERE batch_id = $1 FOR UPDATE;
 
 -- name: revive
@@ -52,12 +52,14 @@ SELECT count(*) AS items, coalesce(sum(r.quoted_usd_micros) FILTER (WHERE i.is_m
 FROM batch_items i LEFT JOIN reservations r USING (generation_id) WHERE i.batch_id = $1;
 
 -- name: window
--- What waits, is active, is parked; what is accepted up to position $2 was started by who asks.
+-- What waits, is active, is parked; what is accepted up to position $2 was started by who asks. The positions $5
+-- were lost: the rows go on showing where they were.
 SELECT count(*) FILTER (WHERE g.stage = 'accepted' AND i.position > $2) AS waiting,
        count(*) FILTER (WHERE g.stage = ANY ($3::text[])) AS parked,
        count(*) FILTER (WHERE g.stage <> ALL ($3::text[] || $4::text[])
                           AND (g.stage <> 'accepted' OR i.position <= $2)) AS active
-FROM batch_items i JOIN generations g USING (generation_id) WHERE i.batch_id = $1;
+FROM batch_items i JOIN generations g USING (generation_id)
+WHERE i.batch_id = $1 AND i.position <> ALL ($5::integer[]);
 
 -- name: waiting
 -- The next items that wait for their start.
@@ -75,10 +77,18 @@ ORDER BY i.position LIMIT $3;
 
 -- name: never_started
 -- What is left of this batch's making that nobody started.
-SELECT i.generation_id, i.request ? 'callback_url' AS has_callback
+SELECT i.generation_id
 FROM batch_items i JOIN generations g USING (generation_id)
 WHERE i.batch_id = $1 AND i.position > $2 AND i.is_made AND g.stage = 'accepted'
 ORDER BY i.position;
+
+-- name: untold
+-- The next items of this batch's making that were cancelled and whose receivers nobody tells.
+SELECT i.position, i.generation_id
+FROM batch_items i JOIN generations g USING (generation_id)
+WHERE i.batch_id = $1 AND i.position > $2 AND i.is_made AND g.stage = 'cancelled' AND g.request ? 'callback_url'
+  AND NOT EXISTS (SELECT FROM callbacks c WHERE c.generation_id = i.generation_id)
+ORDER BY i.position LIMIT $3;
 
 -- name: start_failed
 -- Nobody took the start. A workflow that did begin all the same goes on from here.
@@ -90,8 +100,10 @@ UPDATE batches SET state = $2, failure = $3, completed_at = now()
 WHERE batch_id = $1 AND state IN ('accepted', 'running');
 
 -- name: ends
--- How its items ended.
-SELECT count(*) FILTER (WHERE g.stage = 'completed') AS completed, count(*) FILTER (WHERE g.stage = 'failed') AS failed,
+-- How its items ended; one of the lost positions $2 that has not ended counts as failed.
+SELECT count(*) FILTER (WHERE g.stage = 'completed') AS completed,
+       count(*) FILTER (WHERE g.stage = 'failed'
+                           OR (i.position = ANY ($2::integer[]) AND g.stage <> ALL ($3::text[]))) AS failed,
        count(*) FILTER (WHERE g.stage = 'cancelled') AS cancelled
 FROM batch_items i JOIN generations g USING (generation_id) WHERE i.batch_id = $1;
 

@@ -18,7 +18,9 @@ from workflows.contracts.batches import (
     PAGE,
     BatchResult,
     ClosedWaiting,
+    CloseWaiting,
     Item,
+    Look,
     Window,
 )
 from workflows.contracts.failures import Failure, FailureKind, RequestRefused, failure
@@ -142,9 +144,11 @@ async def reserved(pool: Pool, generation_ids: Sequence[str]) -> set[str]:
     return {row["generation_id"] for row in rows}
 
 
-async def window(pool: Pool, batch_id: str, started_to: int) -> Window:
+async def window(pool: Pool, look: Look) -> Window:
     """How the items stand; those accepted up to `started_to` count as started."""
-    row = await pool.fetchrow(SQL["window"], batch_id, started_to, _PARKED, _ENDS)
+    row = await pool.fetchrow(
+        SQL["window"], look.batch_id, look.started_to, _PARKED, _ENDS, list(look.lost)
+    )
     assert row is not None, "counts are always a row"
     return Window(**row)
 
@@ -170,20 +174,23 @@ def _items(rows: Sequence[Row]) -> tuple[Item, ...]:
     )
 
 
-async def close_waiting(pool: Pool, batch_id: str, started_to: int) -> ClosedWaiting:
-    """Cancel what nobody started, each in a transaction of its own; stops at a full page to tell.
+async def close_waiting(pool: Pool, task: CloseWaiting) -> ClosedWaiting:
+    """Cancel what nobody started, each in a transaction of its own; tells a page of receivers.
 
     One that has begun meanwhile is left alone: its own workflow ends it. One that begins afterwards
-    finds its hold ended and does nothing.
+    finds its hold ended and does nothing. Who is to be told is read from the rows, so that an
+    attempt after a lost one tells of what that one has closed.
     """
-    closed, to_tell = 0, list[str]()
-    for row in await pool.fetch(SQL["never_started"], batch_id, started_to):
-        if len(to_tell) == PAGE:
-            return ClosedWaiting(closed=closed, to_tell=tuple(to_tell), is_all=False)
-        if await _close_one(pool, row["generation_id"]):
-            closed += 1
-            to_tell += [row["generation_id"]] if row["has_callback"] else []
-    return ClosedWaiting(closed=closed, to_tell=tuple(to_tell))
+    closed = 0
+    for row in await pool.fetch(SQL["never_started"], task.batch_id, task.started_to):
+        closed += await _close_one(pool, row["generation_id"])
+    untold = await pool.fetch(SQL["untold"], task.batch_id, task.told_to, PAGE)
+    return ClosedWaiting(
+        closed=closed,
+        to_tell=tuple(row["generation_id"] for row in untold),
+        told_to=untold[-1]["position"] if untold else task.told_to,
+        is_all=len(untold) < PAGE,
+    )
 
 
 async def _close_one(pool: Pool, generation_id: str) -> bool:
@@ -199,11 +206,18 @@ async def _close_one(pool: Pool, generation_id: str) -> bool:
 
 
 async def close(
-    pool: Pool, batch_id: str, state: BatchState, told: Failure | None = None
+    pool: Pool,
+    batch_id: str,
+    state: BatchState,
+    told: Failure | None = None,
+    lost: Sequence[int] = (),
 ) -> BatchResult:
-    """Record how the batch ended, once; returns how its items did."""
+    """Record how the batch ended, once; returns how its items did.
+
+    The `lost` positions count as failed, unless somebody started them again and they have ended.
+    """
     document = told.model_dump(mode="json") if told is not None else None
     await pool.execute(SQL["close"], batch_id, state.value, document)
-    row = await pool.fetchrow(SQL["ends"], batch_id)
+    row = await pool.fetchrow(SQL["ends"], batch_id, list(lost), _ENDS)
     assert row is not None, "counts are always a row"
     return BatchResult(**row)

@@ -23,8 +23,15 @@ _OWN_NETWORKS = tuple(
         *("::1/128", "fc00::/7"),
     )
 )
-_METADATA = ipaddress.ip_address("fd00:ec2::254")
-"""A cloud's metadata service inside a private network; the others lie outside of these."""
+_METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "fd00:ec2::/32",  # Amazon's: of instances ::254, of EKS' pods ::23
+        "fd20:ce::/32",  # Google's: ::254
+        "fd00:c1::/32",  # Oracle's: ::a9fe:a9fe
+    )
+)
+"""Clouds' metadata services inside private networks; the others lie outside of these."""
 
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 15.0
@@ -51,8 +58,9 @@ def why_not_public_or_own(address: str) -> str | None:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return why_not_public(address)
-    own = any(ip.version == network.version and ip in network for network in _OWN_NETWORKS)
-    return None if own and ip != _METADATA else why_not_public(address)
+    own = any(ip in network for network in _OWN_NETWORKS)
+    metadata = any(ip in network for network in _METADATA)
+    return None if own and not metadata else why_not_public(address)
 
 
 async def require_callback(

@@ -7,6 +7,7 @@
 What is said of it names the host and the status, never the URL, the body or the answer's words.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,11 @@ from activities.media.fetch_policies import FetchPolicy
 from activities.media.locations import parse_location
 from workflows.contracts.callbacks import CallbackMessage, message_id_for
 
+DELIVERIES_AT_ONCE_MAX = 100
+"""Messages under way in a process. Each has a connection and its TLS, and a worker waits for a
+thousand receivers at once; a hundred that hang for 15 s let six others a second pass, and stay far
+below the 1,024 files that a process may usually open."""
+
 _GONE = 410
 _JSON = (b"Content-Type", b"application/json")
 
@@ -32,14 +38,22 @@ class Answer(NamedTuple):
 
 
 class Teller:
-    """Tells those whom the policy allows."""
+    """Tells those whom the policy allows, at most `at_once_max` at a time; the others wait."""
 
-    def __init__(self, signers: Signers, policy: FetchPolicy) -> None:
+    def __init__(
+        self, signers: Signers, policy: FetchPolicy, *, at_once_max: int = DELIVERIES_AT_ONCE_MAX
+    ) -> None:
         self._signers = signers
         self._policy = policy
+        self._places = asyncio.Semaphore(at_once_max)
 
     async def tell(self, url: str, message: CallbackMessage) -> Answer:
         """Send a message once. Raises nothing that the network or the receiver may do."""
+        # Signed when its turn has come: receivers refuse a signature that is minutes old.
+        async with self._places:
+            return await self._tell(url, message)
+
+    async def _tell(self, url: str, message: CallbackMessage) -> Answer:
         told = message.data
         try:
             signers = await self._signers.of(told.source)

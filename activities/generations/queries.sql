@@ -14,6 +14,10 @@ FROM generations g
 WHERE g.generation_id = $1 OR (g.user_id = $2 AND g.idempotency_key = $3)
 FOR UPDATE OF g;
 
+-- name: free_key
+-- A generation that was refused under a caller's own id gives its key up.
+UPDATE generations SET idempotency_key = 'refused:' || generation_id WHERE generation_id = $1;
+
 -- name: revive
 -- A refusal before reserving doesn't use the key up: the same id starts over, its events go on.
 UPDATE generations

@@ -54,10 +54,30 @@ async def claim(connection: Connection, generation_id: str, request: GenerationR
             SQL["insert"], generation_id, request.user_id, key, *_wish(request)
         )
         if inserted is not None:
-            await _append(connection, generation_id, Stage.ACCEPTED, 1)
-            return Claim(generation_id, Stage.ACCEPTED, is_new=True)
+            return await _claimed_anew(connection, generation_id)
         known = await connection.fetch(SQL["known"], generation_id, request.user_id, key)
+        if (
+            len(known) == 1
+            and known[0]["generation_id"] != generation_id
+            and _was_refused(known[0])
+        ):
+            # The caller's own id ended before anything was reserved: its key goes to this one.
+            await connection.execute(SQL["free_key"], known[0]["generation_id"])
+            await connection.fetchval(
+                SQL["insert"], generation_id, request.user_id, key, *_wish(request)
+            )
+            return await _claimed_anew(connection, generation_id)
         return await _claim_known(connection, known, request, key, generation_id)
+
+
+async def _claimed_anew(connection: Connection, generation_id: str) -> Claim:
+    await _append(connection, generation_id, Stage.ACCEPTED, 1)
+    return Claim(generation_id, Stage.ACCEPTED, is_new=True)
+
+
+def _was_refused(row: Row) -> bool:
+    """Whether it ended before anything was reserved: a refusal doesn't use its key up."""
+    return Stage(row["stage"]) in TERMINAL and not row["reserved"]
 
 
 def _wish(request: GenerationRequest) -> tuple[object, ...]:
@@ -86,7 +106,7 @@ async def _claim_known(
     (row,) = known
     first, stage = row["generation_id"], Stage(row["stage"])
     same = row["request_hash"] == request_hash(request)
-    refused_before = stage in TERMINAL and not row["reserved"]
+    refused_before = _was_refused(row)
     if not same and (first != generation_id or not refused_before):
         raise _reused(row, request)
     if refused_before:

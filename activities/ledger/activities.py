@@ -116,7 +116,9 @@ class LedgerActivities(contract.Ledger):
             await connection.execute(
                 "UPDATE submissions SET payload = NULL WHERE generation_id = $1", task.generation_id
             )
-        return booked
+            asked = await connection.fetchval(generations.SQL["request"], task.generation_id)
+        has_callback = asked is not None and asked.get("callback_url") is not None
+        return booked.model_copy(update={"callback": has_callback})
 
     async def _end(self, connection: Connection, task: Close) -> Booked:
         held = await money.reservation_of(connection, task.generation_id)

@@ -15,6 +15,7 @@ from workflows.contracts.catalogue import Catalogue, TextParameter
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.quoting import Parameters, provider_inputs
 from workflows.contracts.requests import GenerationRequest
+from workflows.contracts.stages import TERMINAL
 from workflows.contracts.terms import Terms
 
 
@@ -62,9 +63,11 @@ class Admission:
         this raises, the caller's transaction must be rolled back.
 
         Raises:
-            RequestRefused: as `repository.hold`.
+            RequestRefused: as `repository.hold`; `already_closed`: the generation has ended.
         """
-        await generations.lock(connection, generation_id)
+        if await generations.lock(connection, generation_id) in TERMINAL:
+            # Another attempt was refused, and closed it, while this one was held up.
+            raise RequestRefused(FailureKind.ALREADY_CLOSED, "The generation has ended meanwhile.")
         if (held := await self.held(connection, generation_id)) is not None:
             return held
         cost_usd_micros = priced.quote.cost_usd_micros

@@ -9,6 +9,10 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future
+from functools import cache
+from queue import SimpleQueue
+from threading import Thread
 from typing import cast
 
 import httpcore
@@ -22,6 +26,10 @@ AddressRule = Callable[[str], str | None]
 """An IP address to the reason why it is refused, None if it is fine."""
 
 _ADDRESSES_TRIED_MAX = 3
+
+RESOLVING_THREADS = 8
+"""Look-ups at once in a process. A nameserver that never answers holds one of them for as long as
+the system tries, often 10 to 30 s; whoever waits behind it has their own connect timeout."""
 
 _REFUSED_V4 = {
     "this network": "0.0.0.0/8",
@@ -82,9 +90,56 @@ def any_address(address: str) -> str | None:
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """The system's answer, in its order of preference."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    """The system's answer, in its order of preference.
+
+    Strangers choose the names and their nameservers, so these are looked up in threads of their
+    own: in the event loop's they would hold up the provider's look-ups and every `to_thread`.
+    """
+    return await asyncio.wrap_future(_look_ups().ask(host, port))
+
+
+async def trusted_resolver(host: str, port: int) -> Sequence[str]:
+    """The same for hosts that an operator named: no stranger's name is waited for before theirs."""
+    return await asyncio.to_thread(_addresses_of, host, port)
+
+
+class _LookUps:
+    """A few threads that look names up.
+
+    They are daemons, which an executor's threads are not: a process ends without waiting for an
+    answer that never comes.
+    """
+
+    def __init__(self) -> None:
+        self._asked = SimpleQueue[tuple[Future[list[str]], str, int]]()
+        for number in range(RESOLVING_THREADS):
+            Thread(target=self._work, name=f"resolving-{number}", daemon=True).start()
+
+    def ask(self, host: str, port: int) -> Future[list[str]]:
+        """The host's addresses; one that is cancelled before its turn is not looked up."""
+        answer = Future[list[str]]()
+        self._asked.put((answer, host, port))
+        return answer
+
+    def _work(self) -> None:
+        while True:
+            answer, host, port = self._asked.get()
+            if not answer.set_running_or_notify_cancel():
+                continue
+            try:
+                answer.set_result(_addresses_of(host, port))
+            except Exception as error:  # noqa: BLE001 - whoever asked raises it; the thread goes on
+                answer.set_exception(error)
+
+
+@cache
+def _look_ups() -> _LookUps:
+    """Started with the first name: many processes look none up."""
+    return _LookUps()
+
+
+def _addresses_of(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

@@ -13,6 +13,7 @@ from activities.media.addresses import (
     Resolver,
     any_address,
     system_resolver,
+    trusted_resolver,
     why_not_public,
     why_not_public_or_loopback,
 )
@@ -85,7 +86,7 @@ def output_policy(
     base_url: str,
     *,
     size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver = trusted_resolver,
     ssl_context: ssl.SSLContext | None = None,
 ) -> FetchPolicy:
     """For the provider's results: https from the named hosts, or its base URL's own origin.

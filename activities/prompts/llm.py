@@ -5,9 +5,9 @@ models: an endpoint that is not OpenAI's may answer 200 with anything.
 """
 
 import asyncio
-import re
 from datetime import UTC, datetime
 from http import HTTPStatus
+from string import ascii_letters
 from typing import Self
 
 import openai
@@ -30,6 +30,9 @@ ANSWER_TOKENS_MAX = 4096
 REPLY_SIZE_BYTES_MAX = 256 * 1024
 ANSWER_CHARACTERS_MAX = 20_000
 
+_TEXT_CHARACTERS_MAX = 2 * ANSWER_CHARACTERS_MAX
+"""The answer's JSON, its escapes, and what a model says around it; more is not looked at."""
+
 _NO_KEY = "none"
 """The SDK demands a key; an endpoint of one's own often has none."""
 
@@ -37,7 +40,7 @@ _FORMAT: ResponseFormatJSONSchema = {
     "type": "json_schema",
     "json_schema": {"name": "animation", "strict": True, "schema": ANSWER_SCHEMA},
 }
-_FENCED = re.compile(r"```[a-z]*\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
+_FENCE = "```"
 _FILTER_CODES = {"content_filter", "content_policy_violation"}
 _ALSO_NOT_NOW = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 
@@ -154,11 +157,19 @@ def _prompt_in(reply: bytes) -> str:
         if choice.message.refusal or choice.finish_reason == "content_filter":
             raise errors.AnswerRefused
         text = choice.message.content or ""
-        fenced = _FENCED.search(text)
-        answer = _Answer.model_validate_json(fenced[1] if fenced else text)
+        if len(text) > _TEXT_CHARACTERS_MAX:
+            raise errors.AnswerUseless
+        answer = _Answer.model_validate_json(_without_fences(text))
     except ValidationError:
         raise errors.AnswerUseless from None
     prompt = " ".join(answer.animation_prompt.split())
     if not prompt:
         raise errors.AnswerUseless
     return prompt
+
+
+def _without_fences(text: str) -> str:
+    """What the first fenced block holds, else the text; each character is passed a few times."""
+    _, _, rest = text.partition(_FENCE)
+    inside, closing, _ = rest.partition(_FENCE)
+    return inside.lstrip(ascii_letters).strip() if closing else text

@@ -41,11 +41,11 @@ def scene_prompt(
     title = fit(scene.title, 120).rstrip(" .:") or "The scene"
     lasting = "" if duration_s is None else f" that lasts {duration_s:g} seconds"
     setting = fit(story.setting or story.style_bible.world.setting, 160).rstrip(" .")
-    where = f"through {setting}" if setting else "past what is near"
     parts = [
         f"{title}: the picture comes alive in one unbroken shot{lasting}",
         fit(scene.description, 400),
-        f"The camera moves slowly {where}, near things passing faster than far ones",
+        _named("The place:", setting),
+        "The camera moves slowly, near things passing faster than far ones",
         _named("The mood stays", fit(story.tone, 80)),
         _named("As in the picture:", fit(scene.image_prompt, 300)),
         _named("In this style:", fit(_style(story), 500)),

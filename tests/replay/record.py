@@ -16,7 +16,15 @@ from pathlib import Path
 from pydantic import JsonValue
 from temporalio.client import WorkflowFailureError
 
-from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, a_request, refused
+from tests.workflows.scripted import (
+    PREDICTION,
+    TO_BE_TOLD,
+    Gate,
+    Script,
+    Stagehand,
+    a_request,
+    refused,
+)
 from tests.workflows.theatre import (
     Theatre,
     facts,
@@ -80,6 +88,7 @@ async def told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
 async def refusal_told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
     """A refusal at the quota check, told to a callback_url."""
     script = Script().on("ledger.reserve", refused(FailureKind.QUOTA_EXCEEDED))
+    script.on("ledger.close", TO_BE_TOLD)
     request = a_request(callback_url="https://example.com/hook")
     handle = await theatre.start_as(generation_id, script, request)
     with suppress(WorkflowFailureError):

@@ -129,7 +129,7 @@ async def test_a_redo_makes_what_failed_anew_and_pays_only_that(
 
 
 UNFIT: dict[str, tuple[str, dict[str, Any], str, str]] = {
-    "the plan": ("free", {}, "quota_exceeded", "items: 3 videos for $0.75; plan free has 2"),
+    "the plan": ("free", {}, "quota_exceeded", "items: 3 videos; plan free has 2"),
     "the caller's limit": (
         *("basic", {"max_cost_usd_micros": 3 * COST - 1}, "max_cost_exceeded"),
         "max_cost_usd_micros: the quote is 3 videos for $0.75",

@@ -116,6 +116,36 @@ async def test_the_one_entry_refuses_text_to_video_by_name(client: VideoClient, 
         await client.ai_video_generate("text-to-video", COFFEE, "steam", user_id=user)
 
 
+async def test_the_one_entry_refuses_text_to_video_without_a_picture_too(
+    client: VideoClient, user: str
+) -> None:
+    with pytest.raises(RequestRefused, match="'text-to-video'; allowed: image-to-video, "):
+        await client.ai_video_generate("text-to-video", prompt="steam", user_id=user)
+    with pytest.raises(RequestRefused, match="image: missing"):
+        await client.ai_video_generate("image-to-video", prompt="steam", user_id=user)
+
+
+@pytest.mark.parametrize("source", [5, ["a"], {"media_id": "nope"}, {"path": "/etc/passwd"}])
+async def test_what_is_no_media_is_refused_by_its_field(
+    source: Any, client: VideoClient, stack: Stack, user: str
+) -> None:
+    with pytest.raises(RequestRefused, match=r"^image: .*; allowed: ") as caught:
+        await client.image_to_video(source, "steam", user_id=user)
+
+    assert caught.value.failure.kind is FailureKind.INVALID_MEDIA
+    assert await stack.rows_of(user) == NOTHING
+
+
+async def test_media_may_be_named_as_on_the_wire(client: VideoClient, user: str) -> None:
+    known = await client.upload(COFFEE, user_id=user)
+
+    request = await client.request(
+        Operation.IMAGE_TO_VIDEO, image={"media_id": known}, prompt="steam", user_id=user
+    )
+
+    assert request.image.model_dump() == {"media_id": known}
+
+
 async def test_a_result_that_is_not_there_in_time_says_where_it_is(
     client: VideoClient, stack: Stack, user: str
 ) -> None:

@@ -15,6 +15,7 @@ from workflows.contracts.batches import (
     PAGE,
     BatchResult,
     BatchTerms,
+    CloseBatch,
     ClosedWaiting,
     CloseWaiting,
     Item,
@@ -134,6 +135,7 @@ class Episode(Script):
         begun = [
             "active" if state == "waiting" and position <= task.started_to else state
             for position, state in enumerate(states, start=1)
+            if position not in task.lost
         ]
         return Window(
             waiting=begun.count("waiting"),
@@ -164,8 +166,13 @@ class Episode(Script):
         self.never_started |= waiting
         return ClosedWaiting(closed=len(waiting), is_all=not waiting)
 
-    async def _close(self, _: object) -> BatchResult:
-        states = self.states()
+    async def _close(self, task: CloseBatch) -> BatchResult:
+        states = [
+            "failed"
+            if position in task.lost and state in {"waiting", "active", "parked"}
+            else state
+            for position, state in enumerate(self.states(), start=1)
+        ]
         return BatchResult(
             completed=states.count("completed"),
             failed=states.count("failed"),

@@ -59,6 +59,9 @@ PREDICTION = "0123456789abcdef0123456789abcdef"
 PROMPT = "The boats rock gently while the sun goes down"
 MODEL = "alibaba/wan-2.5/image-to-video"
 HELD = "$0.50 stays reserved."
+CLOSED = Booked(cost_usd_micros=0, money="Nothing was charged.")
+TO_BE_TOLD = CLOSED.model_copy(update={"callback": True})
+"""What the ledger says of a request that has a callback_url."""
 
 VIDEO = StoredVideo(
     key="videos/ab/cd.mp4",
@@ -239,7 +242,7 @@ class Script:
 _USUAL: dict[str, Callable[[Any], BaseModel]] = {
     "ledger.reserve": _terms_for,
     "ledger.record_usage": lambda _: Booked(cost_usd_micros=500_000, money="$0.50 was booked."),
-    "ledger.close": lambda _: Booked(cost_usd_micros=0, money="Nothing was charged."),
+    "ledger.close": lambda _: CLOSED,
     "ledger.park": lambda _: Booked(cost_usd_micros=0, money=HELD),
     "prompts.build_prompt": lambda _: PromptBuilt(prompt_by="caller"),
     "provider.stage_inputs": lambda _: InputsStaged(inputs=1),

@@ -12,7 +12,7 @@ from tests.workflows.theatre import Theatre, cancelled, history, timers, until
 from workflows import timeouts
 from workflows.contracts.activities import Reconciled, Verdict, Withdrawn
 from workflows.contracts.batch_results import BatchState
-from workflows.contracts.batches import CloseBatch, ClosedWaiting
+from workflows.contracts.batches import CloseBatch, ClosedWaiting, CloseWaiting
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.ids import callbacks_id_for
 
@@ -134,13 +134,42 @@ async def test_a_terminated_child_of_an_earlier_run_can_be_asked_to_end(
     await cancelled(second)
 
 
+async def test_a_terminated_child_that_is_started_again_is_cancelled_and_waited_for(
+    episode: MakeEpisode,
+) -> None:
+    batch = episode(2, max_parallel=1)
+    gates = batch.hold_up((1, 2))
+    withdrawing = Gate(Withdrawn(state="deleted"))
+    batch.item(1).on("provider.withdraw", withdrawing)
+
+    run = await batch.start()
+    await until(gates[1].entered.is_set)
+    await batch.theatre.client.get_workflow_handle(batch.ids[0]).terminate()
+    await until(gates[2].entered.is_set)
+    gates[1].entered.clear()
+    await batch.theatre.client.start_workflow(
+        "ImageToVideo", {"claimed": True}, id=batch.ids[0], task_queue="stillmotion"
+    )
+    await until(gates[1].entered.is_set)
+    await run.cancel()
+    await until(withdrawing.entered.is_set)
+    await until(lambda: batch.count("batches.list_started") > 1)
+    before = batch.count("batches.close")
+    withdrawing.opened.set()
+
+    await cancelled(run)
+    assert before == 0
+    assert batch.last("batches.close", CloseBatch).lost == ()
+    assert batch.states() == ["cancelled", "cancelled"]
+
+
 async def test_receivers_are_told_of_what_was_cancelled_before_its_start(
     episode: MakeEpisode,
 ) -> None:
     batch = episode(3, max_parallel=1)
     batch.hold_up((1,))
     pages = [
-        ClosedWaiting(closed=1, to_tell=(batch.ids[1],), is_all=False),
+        ClosedWaiting(closed=1, to_tell=(batch.ids[1],), told_to=2, is_all=False),
         ClosedWaiting(closed=1, to_tell=(batch.ids[2],)),
     ]
     batch.instead("batches.close_waiting", *pages)
@@ -150,6 +179,7 @@ async def test_receivers_are_told_of_what_was_cancelled_before_its_start(
     await run.cancel()
 
     await cancelled(run)
+    assert batch.last("batches.close_waiting", CloseWaiting).told_to == 2
     for generation_id in batch.ids[1:]:
         told = batch.theatre.client.get_workflow_handle(callbacks_id_for(generation_id))
         assert (await told.describe()).workflow_type == "Callbacks"

@@ -13,7 +13,7 @@ from tests.workflows.theatre import PATIENCE_S, Theatre, failed, history, payloa
 from workers.pools import RUNNER, WORKFLOWS
 from workflows.contracts.activities import PredictionEnd
 from workflows.contracts.batch_results import BatchState
-from workflows.contracts.batches import BatchResult, CloseBatch
+from workflows.contracts.batches import BatchResult, CloseBatch, ClosedWaiting
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.progress import ProgressFacts
 
@@ -59,13 +59,14 @@ async def test_a_refused_batch_fails_with_its_reason_and_starts_nothing(
     batch = episode(3)
     told = "items: 3 videos for $1.50; plan free has 2 videos left."
     batch.instead("batches.reserve", refused(FailureKind.QUOTA_EXCEEDED, told))
+    batch.instead("batches.close_waiting", ClosedWaiting(closed=0))
 
     failure = await failed(await batch.start())
 
     closed = batch.last("batches.close", CloseBatch)
     assert (failure.kind, failure.message) == (FailureKind.QUOTA_EXCEEDED, told)
     assert (closed.state, closed.failure) == (BatchState.FAILED, failure)
-    assert batch.calls == ["batches.reserve", "batches.close"]
+    assert batch.calls == ["batches.reserve", "batches.close_waiting", "batches.close"]
     assert batch.states() == ["waiting"] * 3
 
 
@@ -78,12 +79,23 @@ async def test_a_batch_that_has_ended_before_is_left_as_it_is(episode: MakeEpiso
     assert batch.calls == ["batches.reserve"]
 
 
-async def test_a_reservation_that_may_have_held_is_released(episode: MakeEpisode) -> None:
-    batch = episode(2).instead("batches.reserve", refused(FailureKind.INTERNAL))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureKind.INTERNAL,
+        # An earlier attempt that timed out may have held by the time that this one is told so.
+        FailureKind.NO_PLAN,
+        FailureKind.KEY_REUSED,
+    ],
+)
+async def test_a_reservation_that_may_have_held_is_released_whatever_it_says(
+    episode: MakeEpisode, kind: FailureKind
+) -> None:
+    batch = episode(2).instead("batches.reserve", refused(kind))
 
     failure = await failed(await batch.start())
 
-    assert failure.kind is FailureKind.INTERNAL
+    assert failure.kind is kind
     assert batch.states() == ["cancelled", "cancelled"]
     assert batch.last("batches.close", CloseBatch).state is BatchState.FAILED
 
@@ -137,6 +149,26 @@ async def test_a_terminated_child_costs_its_own_video_only(episode: MakeEpisode)
     await batch.theatre.client.get_workflow_handle(batch.ids[0]).terminate()
 
     assert await ends(run) == BatchResult(completed=2, failed=1, cancelled=0)
+
+
+async def test_a_terminated_child_that_is_started_again_ends_as_it_ends(
+    episode: MakeEpisode,
+) -> None:
+    batch = episode(2, max_parallel=1)
+    gates = batch.hold_up((1, 2))
+
+    run = await batch.start()
+    await batch.reaches("active", "waiting")
+    await batch.theatre.client.get_workflow_handle(batch.ids[0]).terminate()
+    await batch.reaches("active", "active")
+    await batch.theatre.client.start_workflow(
+        "ImageToVideo", {"claimed": True}, id=batch.ids[0], task_queue="stillmotion"
+    )
+    gates[1].opened.set()
+    await batch.reaches("completed", "active")
+    gates[2].opened.set()
+
+    assert await ends(run) == BatchResult(completed=2, failed=0, cancelled=0)
 
 
 @pytest.mark.parametrize(

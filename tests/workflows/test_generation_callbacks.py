@@ -8,7 +8,7 @@ from temporalio.api.history.v1 import (
     StartChildWorkflowExecutionInitiatedEventAttributes,
 )
 
-from tests.workflows.scripted import Gate, Script, a_request, refused, terms_of
+from tests.workflows.scripted import TO_BE_TOLD, Gate, Script, a_request, refused, terms_of
 from tests.workflows.theatre import Theatre, callbacks_of, cancelled, facts, failed, history
 from workflows.contracts.activities import ForGeneration, PredictionEnd
 from workflows.contracts.failures import OF_ANOTHER, REFUSALS, FailureKind
@@ -85,7 +85,7 @@ async def test_without_a_callback_url_none_is_started(
 
 @pytest.mark.parametrize("kind", sorted(REFUSALS))
 async def test_a_refusal_is_told_too(theatre: Theatre, kind: FailureKind) -> None:
-    script = Script().on("ledger.reserve", refused(kind))
+    script = Script().on("ledger.reserve", refused(kind)).on("ledger.close", TO_BE_TOLD)
 
     handle = await theatre.start(script, a_request(callback_url=URL))
     await failed(handle)
@@ -117,11 +117,24 @@ async def test_a_failure_after_the_reservation_is_told_by_the_same_workflow(
     theatre: Theatre,
 ) -> None:
     script = Script().on("provider.submit", refused(FailureKind.PROMPT_REJECTED))
+    script.on("ledger.close", TO_BE_TOLD)
 
     handle = await theatre.start(script, a_request(callback_url=URL))
     await failed(handle)
 
     assert len(initiated(await history(handle))) == 1
+
+
+async def test_a_claimed_generation_that_is_refused_is_told_as_the_ledger_says(
+    theatre: Theatre,
+) -> None:
+    script = Script().on("ledger.reserve", refused(FailureKind.QUOTA_EXCEEDED))
+    script.on("ledger.close", TO_BE_TOLD)
+
+    handle = await theatre.start(script, {"claimed": True})
+    await failed(handle)
+
+    assert callbacks_of(await history(handle)) == [callbacks_id_for(handle.id)]
 
 
 async def test_a_cancel_is_told_by_the_same_workflow(theatre: Theatre) -> None:
@@ -155,6 +168,7 @@ async def test_one_that_was_started_by_an_earlier_run_is_no_failure(theatre: The
     telling = Gate(RuntimeError("never answered"))
     first = Script().on("callbacks.deliver", telling)
     first.on("ledger.reserve", refused(FailureKind.QUOTA_EXCEEDED))
+    first.on("ledger.close", TO_BE_TOLD)
     refused_once = await theatre.start(first, a_request(callback_url=URL))
     await failed(refused_once)
     await telling.entered.wait()

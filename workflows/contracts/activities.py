@@ -145,6 +145,8 @@ class Booked(_Message):
 
     cost_usd_micros: int
     money: str
+    callback: bool = False
+    """Whether the request has a `callback_url`, told at the end of one that never was reserved."""
 
 
 class Park(_Message):

@@ -47,6 +47,8 @@ class Look(_Message):
 
     batch_id: str
     started_to: int
+    lost: tuple[int, ...] = ()
+    """Positions that count no more: their workflows were terminated."""
 
 
 class Window(_Message):
@@ -85,6 +87,8 @@ class CloseWaiting(_Message):
 
     batch_id: str
     started_to: int
+    told_to: int = 0
+    """The position up to which receivers were told by earlier pages."""
 
 
 class ClosedWaiting(_Message):
@@ -93,6 +97,8 @@ class ClosedWaiting(_Message):
     closed: int
     to_tell: tuple[str, ...] = ()
     """Generations whose `callback_url` has to be told of that, since nothing else runs for them."""
+    told_to: int = 0
+    """The position of the last of them; the next page is after it."""
     is_all: bool = True
     """False where a page is full: ask again."""
 
@@ -103,6 +109,8 @@ class CloseBatch(_Message):
     batch_id: str
     state: Literal[BatchState.COMPLETED, BatchState.FAILED, BatchState.CANCELLED]
     failure: Failure | None = None
+    lost: tuple[int, ...] = ()
+    """Positions whose workflows were terminated: failed, unless they have ended otherwise."""
 
 
 class BatchResult(_Message):

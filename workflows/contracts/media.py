@@ -4,9 +4,9 @@ Media never crosses a boundary as bytes: a caller names it by `MediaReference`, 
 activities answer with the facts they measured by decoding.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 MediaKind = Literal["image", "audio", "video", "document"]
 
@@ -105,4 +105,12 @@ class MediaByUrl(BaseModel):
     url: HttpsUrl
 
 
-MediaReference = MediaById | MediaByUrl
+def _form(value: Any) -> str:  # noqa: ANN401 - not parsed yet
+    by_url = isinstance(value, MediaByUrl) or (isinstance(value, dict) and "url" in value)
+    return "by_url" if by_url else "by_id"
+
+
+MediaReference = Annotated[
+    Annotated[MediaById, Tag("by_id")] | Annotated[MediaByUrl, Tag("by_url")], Discriminator(_form)
+]
+"""By id, or by URL where it has one: then what is wrong is told of that form alone."""

@@ -35,6 +35,8 @@ Name = Annotated[str, AfterValidator(_printable), StringConstraints(min_length=1
 
 _TAGS = frozenset(
     {
+        "by_id",
+        "by_url",
         "inline",
         "stored",
         "image-to-video",

@@ -77,10 +77,26 @@ CREATE TABLE batch_items (
     UNIQUE (batch_id, generation_id)
 );
 
+GRANT UPDATE (idempotency_key) ON generations TO stillmotion_starter;
 GRANT SELECT ON generations_read, callbacks, batches, batch_items TO stillmotion_starter;
 GRANT SELECT (source, changed_at) ON callback_secrets TO stillmotion_starter;
-GRANT INSERT ON batches, batch_items TO stillmotion_starter;
+-- How far a batch is, and what it has made, is told by who reserves it.
+GRANT INSERT (batch_id, user_id, idempotency_key, request_hash, source, max_parallel, max_cost_usd_micros, redo_of)
+    ON batches TO stillmotion_starter;
+GRANT INSERT (batch_id, position, generation_id, request) ON batch_items TO stillmotion_starter;
 -- A batch that was refused is asked for again under its key, with other items if need be.
 GRANT UPDATE (request_hash, source, max_parallel, max_cost_usd_micros, redo_of, state, failure, created_at, completed_at)
     ON batches TO stillmotion_starter;
 GRANT DELETE ON batch_items TO stillmotion_starter;
+
+-- They are forgotten only before anything is made of them: else their holds would belong to nobody.
+CREATE FUNCTION refuse_to_forget() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM batches WHERE batch_id = OLD.batch_id AND state NOT IN ('accepted', 'failed')) THEN
+        RAISE EXCEPTION 'the items of % are being made, or were', OLD.batch_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER kept_once_made BEFORE DELETE ON batch_items
+    FOR EACH ROW EXECUTE FUNCTION refuse_to_forget();

@@ -1,5 +1,6 @@
 """Batches in a real database; their pictures are rows, since nothing here opens a file."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -88,12 +89,14 @@ class Desk:
         task = Reserve(generation_id=generation_id)
         return await ActivityEnvironment().run(self.ledger.reserve, task)
 
-    async def look(self, batch_id: str, started_to: int = 0) -> Window:
-        task = Look(batch_id=batch_id, started_to=started_to)
+    async def look(self, batch_id: str, started_to: int = 0, lost: tuple[int, ...] = ()) -> Window:
+        task = Look(batch_id=batch_id, started_to=started_to, lost=lost)
         return await ActivityEnvironment().run(self.batches.look, task)
 
-    async def close_waiting(self, batch_id: str, started_to: int = 0) -> ClosedWaiting:
-        task = CloseWaiting(batch_id=batch_id, started_to=started_to)
+    async def close_waiting(
+        self, batch_id: str, started_to: int = 0, told_to: int = 0
+    ) -> ClosedWaiting:
+        task = CloseWaiting(batch_id=batch_id, started_to=started_to, told_to=told_to)
         return await ActivityEnvironment().run(self.batches.close_waiting, task)
 
     async def read(self, batch_id: str) -> Batch:
@@ -118,6 +121,13 @@ class Desk:
         """Whether nothing was claimed and nothing held."""
         rows = "SELECT (SELECT count(*) FROM generations) + (SELECT count(*) FROM reservations)"
         return await self.pool.fetchval(rows) == 0 and await self.bank.balance() == (0, 0, 0, 0)
+
+
+async def until_it_waits(pool: Pool) -> None:
+    """Until somebody waits for a lock of another's."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while not await pool.fetchval(waits):
+        await asyncio.sleep(0.01)
 
 
 def some_requests(count: int, **asked: object) -> list[GenerationRequest]:

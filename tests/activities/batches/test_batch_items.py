@@ -10,7 +10,7 @@ from activities.batches.repository import NewBatch
 from activities.database.pool import Pool
 from activities.generations import repository as generations
 from activities.media.store import MediaStore
-from tests.activities.batches.conftest import COST, KEY, Desk, some_requests
+from tests.activities.batches.conftest import COST, KEY, Desk, some_requests, until_it_waits
 from tests.activities.conftest import a_request
 from workflows.contracts.batch_results import BatchState, ItemStatus
 from workflows.contracts.batches import (
@@ -155,13 +155,6 @@ async def test_what_begins_while_it_is_closed_is_left_alone(desk: Desk) -> None:
     assert await desk.bank.balance() == (1, 0, COST, 0)
 
 
-async def until_it_waits(pool: Pool) -> None:
-    """Until somebody waits for a lock of another's."""
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    while not await pool.fetchval(waits):
-        await asyncio.sleep(0.01)
-
-
 async def test_what_was_closed_before_its_start_begins_no_more(desk: Desk) -> None:
     batch_id = await desk.running(1)
     (generation_id,) = await desk.ids(batch_id)
@@ -189,17 +182,52 @@ async def test_a_cancel_leaves_alone_what_another_key_has_made(desk: Desk) -> No
 
 
 async def test_the_callbacks_of_what_was_never_started_are_told_page_by_page(desk: Desk) -> None:
-    batch_id = await desk.running(PAGE + 2)
-    await desk.pool.execute(
-        'UPDATE batch_items SET request = request || \'{"callback_url": "https://example.com"}\''
-    )
+    batch_id = await running_with_receivers(desk, PAGE + 2)
 
     first = await desk.close_waiting(batch_id)
-    second = await desk.close_waiting(batch_id)
+    second = await desk.close_waiting(batch_id, told_to=first.told_to)
 
-    assert (first.closed, len(first.to_tell), first.is_all) == (PAGE, PAGE, False)
-    assert (second.closed, len(second.to_tell), second.is_all) == (2, 2, True)
+    assert (first.closed, len(first.to_tell), first.is_all) == (PAGE + 2, PAGE, False)
+    assert (second.closed, len(second.to_tell), second.is_all) == (0, 2, True)
+    assert [*first.to_tell, *second.to_tell] == await desk.ids(batch_id)
     assert len(first.model_dump_json()) < 2000
+
+
+async def test_an_attempt_after_a_lost_one_tells_of_what_that_one_has_closed(desk: Desk) -> None:
+    batch_id = await running_with_receivers(desk, 3)
+    ids = await desk.ids(batch_id)
+    await desk.move(ids[0], Stage.GENERATING)
+    lost = await desk.close_waiting(batch_id)
+    await desk.pool.execute("INSERT INTO callbacks (generation_id) VALUES ($1)", ids[1])
+
+    again = await desk.close_waiting(batch_id)
+
+    assert lost.to_tell == (ids[1], ids[2])
+    assert (again.closed, again.to_tell) == (0, (ids[2],))
+
+
+async def running_with_receivers(desk: Desk, count: int) -> str:
+    batch_id = await desk.running(count)
+    for table in ("batch_items", "generations"):
+        await desk.pool.execute(
+            f'UPDATE {table} SET request = request || \'{{"callback_url": "https://example.com"}}\''
+        )
+    return batch_id
+
+
+async def test_lost_items_count_no_more_until_they_end_otherwise(desk: Desk) -> None:
+    batch_id = await desk.running(4)
+    ids = await desk.ids(batch_id)
+    for generation_id in ids[:3]:
+        await desk.move(generation_id, Stage.GENERATING)
+    await desk.move(ids[1], Stage.COMPLETED)
+    await desk.move(ids[3], Stage.COMPLETED)
+
+    seen = await desk.look(batch_id, 4, lost=(1, 2))
+    ends = await repository.close(desk.pool, batch_id, BatchState.COMPLETED, lost=(1, 2))
+
+    assert seen == Window(waiting=0, active=1, parked=0)
+    assert ends == BatchResult(completed=2, failed=1, cancelled=0)
 
 
 async def test_the_end_is_recorded_once_with_how_the_items_ended(desk: Desk) -> None:

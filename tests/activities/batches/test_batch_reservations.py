@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.batches import repository
+from activities.batches.admission import BatchChanged
 from activities.ledger.settings import LedgerSettings
-from tests.activities.batches.conftest import COST, Desk, some_requests
+from tests.activities.batches.conftest import COST, Desk, some_requests, until_it_waits
 from tests.activities.conftest import a_request
 from workflows.contracts.batch_results import ITEMS_MAX, BatchState
 from workflows.contracts.failures import FailureKind
@@ -80,12 +82,43 @@ async def test_batches_of_the_same_items_at_once_do_not_wait_for_each_other_for_
     assert (await desk.bank.balance())[0] == 12
 
 
+async def test_what_was_asked_for_anew_while_it_was_priced_is_priced_again(desk: Desk) -> None:
+    batch_id = await desk.add(some_requests(3))
+    async with desk.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE media")
+        reserving = asyncio.create_task(desk.reserve(batch_id))
+        await until_it_waits(desk.pool)
+        await repository.start_failed(desk.pool, batch_id)
+        await desk.add([a_request(prompt="another", idempotency_key="mine", resolution="480p")])
+
+    with pytest.raises(BatchChanged):
+        await reserving
+    untouched = await desk.is_untouched()
+    terms = await desk.reserve(batch_id)
+
+    assert untouched
+    assert (terms.items, terms.quoted_usd_micros) == (1, COST)
+    assert (await desk.items(batch_id))[0].stage is Stage.ACCEPTED
+
+
+async def test_more_videos_than_the_plan_has_left_are_refused_before_they_are_fetched(
+    desk: Desk,
+) -> None:
+    await desk.bank.on_plan(2, None)
+    batch_id = await desk.add(some_requests(3, image={"media_id": "med_" + "b" * 26}))
+
+    kind, told = await refusal_of(desk, batch_id)
+
+    assert kind == FailureKind.QUOTA_EXCEEDED
+    assert told.startswith("items: 3 videos; plan mine has 2 videos left until ")
+
+
 @pytest.mark.parametrize(
     ("plan", "capped", "max_cost_usd_micros", "kind", "told"),
     [
         (
             *((2, None), {}, None, FailureKind.QUOTA_EXCEEDED),
-            "items: 3 videos for $0.75; plan mine has 2 videos left until ",
+            "items: 3 videos; plan mine has 2 videos left until ",
         ),
         (
             *((None, 700_000), {}, None, FailureKind.QUOTA_EXCEEDED),

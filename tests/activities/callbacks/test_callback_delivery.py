@@ -9,11 +9,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.callbacks.activities import CallbackActivities
-from activities.callbacks.repository import Callbacks, Superseded
+from activities.callbacks.repository import Callbacks, Receiver, Superseded
 from activities.callbacks.rules import callback_policy
 from activities.callbacks.signing import Signers
 from activities.callbacks.telling import Teller
 from activities.database.pool import Pool
+from activities.generations.reading import Event
 from activities.media.addresses import why_not_public
 from activities.media.fetch_policies import FetchPolicy
 from tests.activities.callbacks.conftest import OTHER_KEY, Office, settings_with
@@ -36,6 +37,12 @@ async def deliver(activities: CallbackActivities) -> Delivery:
 async def row_of(pool: Pool, generation_id: str = "gen_one") -> dict[str, object]:
     (found,) = await Callbacks(pool).find(generation_id=generation_id)
     return found.model_dump()
+
+
+async def _due(pool: Pool) -> tuple[Receiver, list[Event]]:
+    callbacks = Callbacks(pool)
+    await callbacks.open(TASK.generation_id)
+    return await callbacks.due(TASK.generation_id)
 
 
 async def test_every_stage_arrives_once_and_in_order_as_it_comes(
@@ -171,6 +178,29 @@ async def test_a_success_starts_the_count_anew(office: Office, listener: Listene
     again = await deliver(activities)
 
     assert (again.delivered_seq, again.failures) == (1, 1)
+
+
+async def test_deliveries_beyond_the_places_wait_and_have_their_whole_time(
+    office: Office, listener: Listener
+) -> None:
+    await office.accepted()
+    await office.goes_on(Stage.FAILED, failure=FAILED)
+    receiver, (event, *_) = await _due(office.pool)
+    policy = replace(callback_policy(office.settings), total_timeout_s=0.5)
+    teller = Teller(office.signers, policy, at_once_max=1)
+    ended: list[str] = []
+
+    async def tell() -> None:
+        ended.append((await teller.tell(listener.url, receiver.message(event))).state)
+
+    listener.answers("hang", 200)
+    first = asyncio.create_task(tell())
+    await listener.until(1)
+
+    await asyncio.gather(first, tell())
+
+    # Side by side the second one would be done long before the first one is given up.
+    assert ended == ["failed", "taken"]
 
 
 async def test_a_receiver_that_is_not_there_fails_without_its_url(

@@ -67,7 +67,18 @@ async def test_a_deployment_may_allow_its_own_network(
 
 @pytest.mark.parametrize(
     "address",
-    ["169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "0.0.0.0", "224.0.0.1"],
+    [
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "fd00:ec2::254%eth0",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "100.100.100.200",
+        "0.0.0.0",
+        "224.0.0.1",
+    ],
 )
 def test_a_clouds_metadata_is_no_network_of_ones_own(address: str) -> None:
     assert why_not_public_or_own(address) is not None

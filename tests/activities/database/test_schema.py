@@ -1,5 +1,7 @@
 """The invariants that the schema keeps by itself, and what the starter's role may do."""
 
+from contextlib import nullcontext
+
 import asyncpg
 import pytest
 
@@ -146,6 +148,17 @@ FORBIDDEN = [
     "DELETE FROM events",
     "DELETE FROM assets",
     "UPDATE deployment SET value = 'known'",
+    "UPDATE batch_items SET is_made = true",
+    (
+        "INSERT INTO batch_items (batch_id, position, generation_id, request, is_made)"
+        " VALUES ('bat_one', 1, 'gen_one', '{}', true)"
+    ),
+    (
+        "INSERT INTO batches (batch_id, user_id, idempotency_key, request_hash, source,"
+        " max_parallel, state) VALUES ('bat_one', 'ann', 'key', 'hash', 'api', 1, 'running')"
+    ),
+    "UPDATE batches SET user_id = 'eve'",
+    "DELETE FROM batches",
     "CREATE TABLE mine (a int)",
     "ALTER TABLE ledger DISABLE TRIGGER append_only",
 ]
@@ -171,6 +184,32 @@ async def test_the_starters_role_claims_and_revives_generations(
         again = await generations.claim(connection, "gen_new", a_request(prompt="another"))
 
     assert (first.is_new, again.is_new) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [("accepted", 0), ("failed", 0), ("running", 1), ("completed", 1), ("cancelled", 1)],
+)
+async def test_the_items_of_a_batch_are_kept_once_it_has_made_them(
+    database: Pool, starter_database: Pool, state: str, kept: int
+) -> None:
+    batch_id = "bat_" + "a" * 26
+    await starter_database.execute(
+        "INSERT INTO batches (batch_id, user_id, idempotency_key, request_hash, source,"
+        " max_parallel) VALUES ($1, 'ann', 'key', 'hash', 'api', 1)",
+        batch_id,
+    )
+    await starter_database.execute(
+        "INSERT INTO batch_items (batch_id, position, generation_id, request)"
+        " VALUES ($1, 1, 'gen_one', '{}')",
+        batch_id,
+    )
+    await database.execute("UPDATE batches SET state = $1", state)
+
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) if kept else nullcontext():
+        await starter_database.execute("DELETE FROM batch_items")
+
+    assert await database.fetchval("SELECT count(*) FROM batch_items") == kept
 
 
 async def test_the_role_survives_the_return_of_a_connection_to_the_pool(

@@ -134,6 +134,22 @@ async def test_a_refusal_before_reserving_does_not_use_the_id_up(
     assert completed_at is None
 
 
+async def test_a_refused_one_under_a_callers_own_id_gives_its_key_to_the_next(
+    database: Pool,
+) -> None:
+    told = failure(FailureKind.QUOTA_EXCEEDED, "No videos are left.")
+    async with database.acquire() as connection:
+        await generations.claim(connection, "own-1", a_request(idempotency_key="one"))
+        await generations.record(connection, "own-1", Stage.FAILED, failure=told)
+
+        mended = a_request(idempotency_key="one", prompt="a rough sea")
+        claimed = await generations.claim(connection, "own-2", mended)
+        again = await generations.claim(connection, "own-2", mended)
+
+    assert (claimed.generation_id, claimed.is_new) == ("own-2", True)
+    assert (again.generation_id, again.is_new) == ("own-2", False)
+
+
 async def test_a_generation_that_was_reserved_is_never_revived(database: Pool) -> None:
     await a_generation(database, stage=Stage.STAGING)
     await record(database, Stage.FAILED)

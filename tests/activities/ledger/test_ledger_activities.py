@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.database.pool import Pool
+from activities.generations import repository as generations
 from activities.generations.reading import Reader
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.settings import LedgerSettings
@@ -20,7 +21,7 @@ from activities.media.store import MediaStore
 from tests.activities.conftest import EXAMPLES, a_generation, a_picture, a_request, stage_of
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
-from workflows.contracts.failures import FailureKind, failure
+from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
 
@@ -332,6 +333,22 @@ async def test_an_end_drops_the_body_of_the_submission(
     await close(ledger, "release", FailureKind.GIVEN_UP)
 
     assert await database.fetchval("SELECT payload FROM submissions") is None
+
+
+async def test_an_attempt_that_was_held_up_past_the_end_holds_nothing(
+    ledger: LedgerActivities, media_id: str, bank: Bank
+) -> None:
+    request = a_request(image={"media_id": media_id})
+    priced = await ledger.admission.price(request)
+    async with bank.pool.acquire() as connection, connection.transaction():
+        await generations.claim(connection, "gen_one", request)
+        await generations.record(connection, "gen_one", Stage.FAILED)
+
+    async with bank.pool.acquire() as connection:
+        with pytest.raises(RequestRefused, match="has ended meanwhile"):
+            await ledger.admission.hold(connection, "gen_one", request, priced)
+
+    assert await bank.entries("gen_one") == []
 
 
 async def test_usage_is_recorded_once(

@@ -1,10 +1,16 @@
+import asyncio
 import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from threading import Event, Lock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.media.addresses import (
+    RESOLVING_THREADS,
     system_resolver,
     why_not_public,
     why_not_public_or_loopback,
@@ -88,3 +94,99 @@ async def test_this_machine_is_refused_however_it_is_written(host: str) -> None:
 
     assert addresses
     assert all(why_not_public(address) for address in addresses)
+
+
+class SilentNameserver:
+    """The system's look-up where nobody answers, until `answering` is set."""
+
+    def __init__(self) -> None:
+        self.answering = Event()
+        self.asked = 0
+        self.lock = Lock()
+
+    def getaddrinfo(self, *_host: object, **_kind: object) -> list[object]:
+        with self.lock:
+            self.asked += 1
+        self.answering.wait()
+        raise socket.gaierror
+
+
+@pytest.fixture
+def nameserver(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentNameserver]:
+    silent = SilentNameserver()
+    monkeypatch.setattr(socket, "getaddrinfo", silent.getaddrinfo)
+    yield silent
+    silent.answering.set()
+
+
+async def test_a_nameserver_that_never_answers_holds_only_its_own_threads(
+    nameserver: SilentNameserver,
+) -> None:
+    # More than the event loop's own executor has threads for, on any machine.
+    asking = [asyncio.create_task(system_resolver("slow.example", 443)) for _ in range(40)]
+    await asyncio.sleep(0)
+
+    # Each of these would wait for ever in a thread pool that is held.
+    async with asyncio.timeout(10):
+        while nameserver.asked < RESOLVING_THREADS:
+            await asyncio.to_thread(lambda: None)
+
+    assert nameserver.asked == RESOLVING_THREADS
+    nameserver.answering.set()
+    assert all(
+        isinstance(one, OSError) for one in await asyncio.gather(*asking, return_exceptions=True)
+    )
+    assert nameserver.asked == len(asking)
+
+
+async def test_a_look_up_that_nobody_waits_for_any_more_is_not_made(
+    nameserver: SilentNameserver,
+) -> None:
+    asking = [asyncio.create_task(system_resolver("slow.example", 443)) for _ in range(40)]
+    async with asyncio.timeout(10):
+        while nameserver.asked < RESOLVING_THREADS:
+            await asyncio.sleep(0.01)
+    for one in asking:
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    nameserver.answering.set()
+
+    with pytest.raises(socket.gaierror):
+        await system_resolver("next.example", 443)
+
+    assert nameserver.asked == RESOLVING_THREADS + 1
+
+
+ENDS_WITH_A_LOOK_UP_UNDER_WAY = """
+import asyncio, socket, threading
+from activities.media.addresses import system_resolver
+
+asked = threading.Event()
+
+def getaddrinfo(*_, **__):
+    asked.set()
+    threading.Event().wait()
+
+async def main():
+    asking = asyncio.create_task(system_resolver("slow.example", 443))
+    while not asked.is_set():
+        await asyncio.sleep(0.01)
+
+socket.getaddrinfo = getaddrinfo
+asyncio.run(main())
+"""
+
+
+async def test_a_process_ends_though_a_nameserver_never_answers() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ENDS_WITH_A_LOOK_UP_UNDER_WAY
+    )
+
+    try:
+        code = await asyncio.wait_for(process.wait(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert code == 0

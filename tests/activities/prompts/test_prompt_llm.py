@@ -185,6 +185,7 @@ async def test_fences_around_the_answer_are_taken_off(content: str) -> None:
         a_completion(None),
         a_completion(json.dumps({"animation_prompt": "x" * (ANSWER_CHARACTERS_MAX + 1)})),
         a_completion('{"animation_prompt": "a"}', padding="x" * REPLY_SIZE_BYTES_MAX),
+        a_completion(json.dumps({"animation_prompt": "a", "why": "x" * ANSWER_CHARACTERS_MAX * 2})),
         a_completion('{"animation_prompt": "cut o', finish_reason="length"),
     ],
     ids=lambda body: body[:40],
@@ -192,6 +193,19 @@ async def test_fences_around_the_answer_are_taken_off(content: str) -> None:
 async def test_a_reply_that_is_no_answer_is_of_no_use(body: str) -> None:
     with pytest.raises(errors.AnswerUseless):
         await answered(body)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "```json" + " " * (REPLY_SIZE_BYTES_MAX - 1000),
+        "```json" + " " * ANSWER_CHARACTERS_MAX,
+    ],
+    ids=["256-kB", "20-kB"],
+)
+async def test_a_fence_that_never_closes_holds_nobody_up(content: str) -> None:
+    with pytest.raises(errors.AnswerUseless):
+        await answered(a_completion(content))
 
 
 async def test_a_content_filter_refuses() -> None:
