@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import SecretStr
+from temporalio.testing import ActivityEnvironment
 
 from activities.callbacks.activities import CallbackActivities
 from activities.callbacks.repository import Callbacks
@@ -18,7 +19,9 @@ from activities.generations import repository as generations
 from activities.generations.notices import Notices
 from tests.activities.callbacks.listening import Listener, listening
 from tests.activities.conftest import a_request, settings_for_database
-from workflows.contracts.failures import Failure
+from workflows.contracts.activities import ForGeneration
+from workflows.contracts.callbacks import Delivery
+from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.requests import Source
 from workflows.contracts.stages import Stage
 
@@ -89,3 +92,16 @@ async def office(
     settings = settings_with()
     async with Notices(settings_for_database(database_url)) as notices:
         yield Office(database, listener, notices, Signers(database, settings), settings)
+
+
+TASK = ForGeneration(generation_id="gen_one")
+FAILED = failure(FailureKind.PROVIDER_FAILED, "The provider's job failed.")
+
+
+async def deliver(activities: CallbackActivities) -> Delivery:
+    return await ActivityEnvironment().run(activities.deliver, TASK)
+
+
+async def row_of(pool: Pool, generation_id: str = "gen_one") -> dict[str, object]:
+    (found,) = await Callbacks(pool).find(generation_id=generation_id)
+    return found.model_dump()
