@@ -6,7 +6,7 @@ A wrong parameter should not cost an upload, so a draft is checked before any fi
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,7 +20,7 @@ from activities.provider.identity import provider_name
 from starter.refusing import refusal_of
 from starter.sources import MediaSource, measure, to_reference
 from starter.tellings import stories_of
-from workflows.contracts.catalogue import Catalogue
+from workflows.contracts.catalogue import Catalogue, ModelEntry
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import (
     PROVIDER_ROLES,
@@ -28,7 +28,7 @@ from workflows.contracts.media import (
     MediaById,
     Role,
 )
-from workflows.contracts.quoting import Quote, choose, resolve
+from workflows.contracts.quoting import Parameters, Quote, choose, resolve
 from workflows.contracts.requests import (
     REQUESTS,
     GenerationRequest,
@@ -40,6 +40,18 @@ from workflows.contracts.stories import (
 
 _LATER = {"url": "https://not.checked.yet"}
 _LATER_STORED = MediaById(media_id="med_" + "a" * 26)
+
+
+class _Drafted(NamedTuple):
+    """A request before its files are looked at, with what its model makes of it."""
+
+    request: GenerationRequest
+    entry: ModelEntry
+    parameters: Parameters
+    told: dict[Role, Telling | MediaById]
+    """Scene and story as given."""
+    large: list[Role]
+    """Which of these are stored, not inline."""
 
 
 class Asking:
@@ -63,10 +75,8 @@ class Asking:
         Raises:
             RequestRefused: what can't be done as written.
         """
-        told, large = stories_of(fields)
-        draft = _draft(operation, fields, told, large)
-        resolve(choose(self._catalogue, draft), draft)
-        await require_callback(self._inputs.pool, draft, self._callbacks)
+        draft = self._drafted(operation, fields)
+        await require_callback(self._inputs.pool, draft.request, self._callbacks)
 
     async def request(self, operation: Operation, fields: Mapping[str, Any]) -> GenerationRequest:
         """The validated request, its files uploaded; nothing is started.
@@ -74,19 +84,16 @@ class Asking:
         Raises:
             RequestRefused: what can't be done as written; nothing of it was stored.
         """
-        told, large = stories_of(fields)
-        draft = _draft(operation, fields, told, large)
-        entry = choose(self._catalogue, draft)
-        resolve(entry, draft)
-        await require_callback(self._inputs.pool, draft, self._callbacks)
-        user_id = draft.user_id
+        request, entry, _, told, large = self._drafted(operation, fields)
+        await require_callback(self._inputs.pool, request, self._callbacks)
+        user_id = request.user_id
         stored: dict[str, Any] = {
             role: await to_reference(self._inputs, user_id, source, role, checks(entry, role))
             for role, source in _files(fields).items()
         }
         for role in large:
             stored[role] = await self._store(user_id, role, told[role])
-        return draft.model_copy(update=stored)
+        return request.model_copy(update=stored)
 
     async def measured(
         self, operation: Operation, fields: Mapping[str, Any]
@@ -96,10 +103,7 @@ class Asking:
         Raises:
             RequestRefused: the model doesn't take the request.
         """
-        told, large = stories_of(fields)
-        draft = _draft(operation, fields, told, large)
-        entry = choose(self._catalogue, draft)
-        values = resolve(entry, draft)
+        draft, entry, values, _, large = self._drafted(operation, fields)
         await require_callback(self._inputs.pool, draft, self._callbacks)
         facts: dict[Role, InputFacts] = {
             role: await measure(self._inputs, draft.user_id, source, role)
@@ -118,16 +122,21 @@ class Asking:
         Raises:
             RequestRefused: the model doesn't take the request, or a stored scene or story is none.
         """
-        told, large = stories_of(fields)
-        draft = _draft(operation, fields, told, large)
-        entry = choose(self._catalogue, draft)
-        duration_s = resolve(entry, draft).get("duration_s")
+        draft, entry, values, told, _ = self._drafted(operation, fields)
+        duration_s = values.get("duration_s")
         return await wish_for(
             self._inputs,
             draft.model_copy(update={**told}),
             duration_s=None if duration_s is None else float(duration_s),
             characters_max=entry.prompt_characters_max,
         )
+
+    def _drafted(self, operation: Operation, fields: Mapping[str, Any]) -> _Drafted:
+        """Everything that can be known without looking at a picture or sound."""
+        told, large = stories_of(fields)
+        request = _draft(operation, fields, told, large)
+        entry = choose(self._catalogue, request)
+        return _Drafted(request, entry, resolve(entry, request), told, large)
 
     async def _store(self, user_id: str, role: Role, told: Telling | MediaById) -> MediaById:
         assert isinstance(told, Telling), "only what is inline can be too large for it"

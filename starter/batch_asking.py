@@ -1,33 +1,24 @@
 """The items of a batch as validated requests: all of them are checked before the first upload."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from activities.batches.repository import ItemRefused
 from activities.ledger.pricing import price
 from activities.media.inputs import Inputs
 from activities.provider.identity import provider_name
 from starter.asking import Asking
+from starter.sources import checked
 from workflows.contracts.batch_results import ITEMS_MAX
 from workflows.contracts.catalogue import Catalogue
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.media import (
-    PROVIDER_ROLES,
-    MediaById,
-    MediaByUrl,
-    MediaReference,
-    Role,
-)
+from workflows.contracts.media import PROVIDER_ROLES, MediaById, Role
 from workflows.contracts.quoting import Quote
 from workflows.contracts.requests import GenerationRequest, Operation, Source
 
 Items = Sequence[Mapping[str, Any]]
 """Each: `operation` and the fields of its request, media in any form that the client takes."""
 
-_REFERENCE: TypeAdapter[MediaReference] = TypeAdapter(MediaReference)
 _DOCUMENTS: tuple[Role, ...] = ("scene", "story_context")
 
 
@@ -145,7 +136,7 @@ def _fields(item: Any) -> tuple[Operation, dict[str, Any]]:  # noqa: ANN401 - no
     if "user_id" in given:
         told = "user_id: it is the batch's, not an item's."
         raise RequestRefused(FailureKind.INVALID_REQUEST, told)
-    given |= {role: _source(role, source) for role, source in _media_of(given).items()}
+    given |= {role: checked(source, role) for role, source in _media_of(given).items()}
     given |= {role: _document(given[role]) for role in _DOCUMENTS if role in given}
     return operation, given
 
@@ -163,36 +154,7 @@ def _media_of(fields: Mapping[str, Any]) -> dict[Role, Any]:
     return {role: fields[role] for role in PROVIDER_ROLES if fields.get(role) is not None}
 
 
-def _source(role: Role, given: Any) -> Any:  # noqa: ANN401 - not looked at yet
-    if isinstance(given, Mapping):
-        try:
-            return _REFERENCE.validate_python(given)
-        except ValidationError as error:
-            raise _no_source(role, given) from error
-    if isinstance(given, Path) and not _is_file(given):
-        told = f"{role}: {str(given)[:120]!r} is not a file; allowed: a readable file."
-        raise RequestRefused(FailureKind.INVALID_MEDIA, told)
-    if not isinstance(given, str | Path | bytes | MediaById | MediaByUrl):
-        raise _no_source(role, given)
-    return given
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        # Too long for a name, or with a NUL in it.
-        return False
-
-
 def _document(given: Any) -> Any:  # noqa: ANN401 - not looked at yet
     """A scene or a story; one that is stored already is named by its id."""
     stored = isinstance(given, Mapping) and set(given) == {"media_id"}
     return given["media_id"] if stored else given
-
-
-def _no_source(role: Role, given: object) -> RequestRefused:
-    return RequestRefused(
-        FailureKind.INVALID_REQUEST,
-        f"{role}: {repr(given)[:80]}; allowed: a file, base64, an https URL, a media id.",
-    )

@@ -69,6 +69,20 @@ async def upload(
         return (await inputs.add(user_id, path, role, check)).media_id
 
 
+def checked(source: MediaSource, role: Role) -> MediaSource:
+    """The reference that `source` is, else `source` itself; no byte of it is read or stored.
+
+    Raises:
+        RequestRefused: `invalid_media`: it can't be media, whatever stands in it.
+    """
+    reference = _reference(source, role)
+    if reference is not None:
+        return reference
+    if isinstance(source, Path):
+        _require_readable(source, role)
+    return source
+
+
 def is_media_id(text: str) -> bool:
     """Whether `text` is a media id, not the name of a file."""
     return _MEDIA_ID.fullmatch(text) is not None
@@ -81,7 +95,7 @@ def _reference(source: MediaSource, role: Role) -> MediaReference | None:
     if isinstance(source, Mapping):
         return _by_name(source, role)
     if not isinstance(source, str | Path | bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's
-        raise _refused(role, f"{type(source).__name__} is no media", _FORMS)
+        raise _refused(role, repr(source)[:80], _FORMS)
     if not isinstance(source, str):
         return None
     if is_media_id(source):
@@ -104,7 +118,7 @@ def _by_name(source: Mapping[str, str], role: Role) -> MediaReference:
         return _REFERENCE.validate_python(dict(source))
     except ValidationError as error:
         raise _refused(
-            role, "it names no media", '{"media_id": "med_…"}, {"url": "https://…"}'
+            role, repr(source)[:80], '{"media_id": "med_…"}, {"url": "https://…"}'
         ) from error
 
 
@@ -114,8 +128,7 @@ def _file(source: str | Path | bytes, role: Role) -> Generator[Path]:
     data = _bytes_of(source, role)
     if data is None:
         path = Path(str(source))
-        if not _is_readable(path):
-            raise _refused(role, f"{str(source)[:120]!r} is not a file", "a readable file")
+        _require_readable(path, role)
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
@@ -124,12 +137,14 @@ def _file(source: str | Path | bytes, role: Role) -> Generator[Path]:
         yield path
 
 
-def _is_readable(path: Path) -> bool:
+def _require_readable(path: Path, role: Role) -> None:
     try:
-        return path.is_file() and os.access(path, os.R_OK)
+        is_readable = path.is_file() and os.access(path, os.R_OK)
     except (OSError, ValueError):
         # Too long for a name, or with a NUL in it.
-        return False
+        is_readable = False
+    if not is_readable:
+        raise _refused(role, f"{str(path)[:120]!r} is not a file", "a readable file")
 
 
 def _bytes_of(source: str | Path | bytes, role: Role) -> bytes | None:
