@@ -30,7 +30,7 @@ lock:  ## both lock files, from pyproject.toml; needs uv
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 		--extra embedded --extra dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
-		--extra sandbox pyproject.toml -o deploy/requirements.lock
+		--extra api --extra sandbox pyproject.toml -o deploy/requirements.lock
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

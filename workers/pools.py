@@ -41,6 +41,7 @@ def _build(
     slots = {
         TaskQueue.GENERATIONS: settings.database_slots,
         TaskQueue.SUBMIT: settings.submit_slots,
+        TaskQueue.RECONCILE: settings.reconcile_slots,
         TaskQueue.POLL: settings.poll_slots,
         TaskQueue.MEDIA: settings.media_slots,
     }[queue]

@@ -20,6 +20,9 @@ class WorkerSettings(BaseSettings):
     submit_slots: int = Field(
         default=8, gt=0, description="Submissions at once; each holds two database connections"
     )
+    reconcile_slots: int = Field(
+        default=4, gt=0, description="Doubts looked into at once; each holds two connections"
+    )
     poll_slots: int = Field(default=2000, gt=0, description="Jobs waited for at once")
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")

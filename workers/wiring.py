@@ -99,11 +99,8 @@ class Activities:
                 self.batches.close_waiting,
                 self.batches.close,
             ),
-            TaskQueue.SUBMIT: (
-                self.provider.submit,
-                self.provider.reconcile,
-                self.provider.resolve,
-            ),
+            TaskQueue.SUBMIT: (self.provider.submit,),
+            TaskQueue.RECONCILE: (self.provider.reconcile, self.provider.resolve),
             TaskQueue.POLL: (self.prompts.build_prompt, self.provider.poll, self.callbacks.deliver),
             TaskQueue.MEDIA: (
                 self.ledger.reserve,

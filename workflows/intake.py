@@ -15,7 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.failures import Failure, FailureKind, failure
-from workflows.contracts.requests import Claimed
+from workflows.contracts.requests import Claimed, Continued
 from workflows.contracts.texts import place_of
 
 NOTHING = RawValue(Payload())
@@ -75,13 +75,15 @@ def _problem(problem: ErrorDetails) -> str:
 
 
 def _claimed(raw: RawValue) -> Claimed | None:
-    try:
-        value = workflow.payload_converter().from_payload(raw.payload, Claimed)
-    except Exception:  # noqa: BLE001 - then it is a request, or nothing that we know
-        return None
-    # An empty object is an incomplete request; null comes back unvalidated.
-    known = isinstance(value, Claimed)  # pyright: ignore[reportUnnecessaryIsInstance]
-    return value if known and value.model_fields_set else None
+    for model in (Claimed, Continued):
+        try:
+            value = workflow.payload_converter().from_payload(raw.payload, model)
+        except Exception:  # noqa: BLE001, S112 - then it is a request, or nothing that we know
+            continue
+        # An empty object is an incomplete request; null comes back unvalidated.
+        known = isinstance(value, Claimed)  # pyright: ignore[reportUnnecessaryIsInstance]
+        return value if known and value.model_fields_set else None
+    return None
 
 
 def raised(told: Failure) -> ApplicationError:

@@ -15,6 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 from workflows import timeouts
 from workflows.contracts.activities import (
+    Doubt,
     Ledger,
     Park,
     Provider,
@@ -36,6 +37,7 @@ _NOTHING_MADE = frozenset(
         FailureKind.PROVIDER_OVERLOADED,
         FailureKind.PROVIDER_UNREACHABLE,
         FailureKind.SUBMITS_PAUSED,
+        FailureKind.PLACES_TAKEN,
     }
 )
 
@@ -178,7 +180,7 @@ async def _look(generation: Generation) -> Reconciled:
         return await generation.to_its_end(
             workflow.start_activity_method(
                 Provider.reconcile,
-                generation.me,
+                Doubt(generation_id=generation.generation_id),
                 summary="did the provider take the job?",
                 **timeouts.RECONCILE,
             )

@@ -91,7 +91,7 @@ RECONCILE = Limits(
     schedule_to_close_timeout=timedelta(minutes=15),
     heartbeat_timeout=timedelta(seconds=20),
     retry_policy=PATIENT,
-    task_queue=TaskQueue.SUBMIT,
+    task_queue=TaskQueue.RECONCILE,
 )
 
 CHECK = Limits(

@@ -91,6 +91,9 @@ class Admission:
             reserved_at=await connection.fetchval("SELECT now()"),
             prompt_characters_max=entry.prompt_characters_max,
             callback=request.callback_url is not None,
+            fairness_weight=(
+                await money.plan_of(connection, request.user_id, self.settings)
+            ).fairness_weight,
             heartbeat_timeout_s=self.heartbeat_timeout_s,
         )
         await connection.execute(

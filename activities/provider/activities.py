@@ -29,6 +29,7 @@ from activities.provider.submissions import InFlight, Submissions
 from activities.provider.wavespeed import WaveSpeed
 from workflows.contracts import activities as contract
 from workflows.contracts.activities import (
+    Doubt,
     ForGeneration,
     InputsStaged,
     PredictionEnd,
@@ -88,7 +89,7 @@ class ProviderActivities(contract.Provider):
 
     @activity.defn(name="provider.reconcile")
     @boundary
-    async def reconcile(self, task: ForGeneration) -> Reconciled:
+    async def reconcile(self, task: Doubt) -> Reconciled:
         """One look for a prediction whose id was never received."""
         async with heartbeats():
             return await self.reconciliation.reconcile(task.generation_id)

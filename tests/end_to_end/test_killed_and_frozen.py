@@ -12,7 +12,7 @@ from workflows.contracts.stages import Stage, Status
 
 FROZEN_WORKER = str(Path(__file__).with_name("frozen_worker.py"))
 WORKER = ("-m", "workers", "worker", "--queues")
-OTHERS = (*WORKER, TaskQueue.GENERATIONS, TaskQueue.POLL, TaskQueue.MEDIA)
+OTHERS = (*WORKER, *(queue for queue in TaskQueue if queue is not TaskQueue.SUBMIT))
 SUBMITTER = (*WORKER, TaskQueue.SUBMIT)
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,8 @@ async def test_the_doctor_finds_a_sound_stack_sound(cli: Cli) -> None:
         *("settings", "code", "catalogue", "postgresql", "temporal", "migrations", "ledger"),
         *("clock", "submits", "callbacks", "namespace", "search attributes"),
         "queue stillmotion",
-        *("queue stillmotion-submit", "queue stillmotion-poll", "queue stillmotion-media"),
+        *("queue stillmotion-submit", "queue stillmotion-reconcile"),
+        *("queue stillmotion-poll", "queue stillmotion-media"),
         *("media store", "provider"),
     ]
 

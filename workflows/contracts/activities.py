@@ -44,6 +44,13 @@ class PromptBuilt(_Message):
     warnings: tuple[str, ...] = ()
 
 
+class Doubt(ForGeneration):
+    """A submission whose outcome is in doubt."""
+
+    hinted: str | None = None
+    """A prediction that a webhook named: looked at first, believed only by its input."""
+
+
 class InputsStaged(_Message):
     """The inputs are at the provider, their URLs in the submission's row."""
 
@@ -54,6 +61,8 @@ class Submitted(_Message):
     """The provider took the job."""
 
     prediction_id: str
+    accepted_at: datetime | None = None
+    """When it did, where an earlier run knew before this one."""
 
 
 class Verdict(StrEnum):
@@ -218,7 +227,7 @@ class Provider:
         raise NotImplementedError
 
     @activity.defn(name="provider.reconcile")
-    async def reconcile(self, task: ForGeneration) -> Reconciled:
+    async def reconcile(self, task: Doubt) -> Reconciled:
         """Find out what became of a submission whose outcome is in doubt."""
         raise NotImplementedError
 

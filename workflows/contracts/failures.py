@@ -21,7 +21,9 @@ class FailureKind(StrEnum):
     SPEND_LIMIT_REACHED = "spend_limit_reached"
     MAX_COST_EXCEEDED = "max_cost_exceeded"
     NO_PLAN = "no_plan"
+    PRICE_ABOVE_QUOTE = "price_above_quote"
     SUBMITS_PAUSED = "submits_paused"
+    PLACES_TAKEN = "places_taken"
     PROMPT_REJECTED = "prompt_rejected"
     PROVIDER_REFUSED_INPUT = "provider_refused_input"
     PROVIDER_REFUSED_KEY = "provider_refused_key"
@@ -39,6 +41,8 @@ class FailureKind(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     GIVEN_UP = "given_up"
     CANCELLED = "cancelled"
+    NOT_STARTED = "not_started"
+    TERMINATED = "terminated"
     INTERNAL = "internal"
 
 
@@ -53,6 +57,7 @@ class Rule(NamedTuple):
 
 
 _AGAIN = "Mend the request and start it again."
+_AGAIN_UNCHANGED = "Start it again."
 
 RULES: dict[FailureKind, Rule] = {
     FailureKind.INVALID_REQUEST: Rule("never", "nobody", 2, _AGAIN),
@@ -72,6 +77,15 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.NO_PLAN: Rule(
         "never", "nobody", 4, "An operator can assign a plan: stillmotion plans assign USER PLAN"
+    ),
+    FailureKind.PRICE_ABOVE_QUOTE: Rule(
+        "start again",
+        "nobody",
+        4,
+        "The provider's price rose: an operator must bring the model catalogue up to date.",
+    ),
+    FailureKind.PLACES_TAKEN: Rule(
+        "by itself", "nobody", 6, "It is sent when a job ends; see STILLMOTION_JOBS_IN_FLIGHT_MAX."
     ),
     FailureKind.SUBMITS_PAUSED: Rule(
         "by itself", "nobody", 6, "An operator paused submits: stillmotion unpause"
@@ -101,8 +115,8 @@ RULES: dict[FailureKind, Rule] = {
         6,
         "Start a worker with the provider settings it was submitted with.",
     ),
-    FailureKind.PROVIDER_FAILED: Rule("start again", "nobody", 1, "Start it again."),
-    FailureKind.PROVIDER_LOST: Rule("start again", "house", 1, "Start it again."),
+    FailureKind.PROVIDER_FAILED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
+    FailureKind.PROVIDER_LOST: Rule("start again", "house", 1, _AGAIN_UNCHANGED),
     FailureKind.SUBMISSION_AMBIGUOUS: Rule(
         "by itself", "undecided", 6, "Decide: stillmotion resolve {id} --adopt/--resubmit/--give-up"
     ),
@@ -128,10 +142,12 @@ RULES: dict[FailureKind, Rule] = {
         6,
         "An operator must check the store of STILLMOTION_MEDIA_URL; then: stillmotion resume {id}",
     ),
-    FailureKind.GIVEN_UP: Rule("start again", "nobody", 1, "Start it again."),
+    FailureKind.GIVEN_UP: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
     FailureKind.CANCELLED: Rule(
         "start again", "nobody", 5, "Start it again if you want it after all."
     ),
+    FailureKind.NOT_STARTED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
+    FailureKind.TERMINATED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
     FailureKind.INTERNAL: Rule(
         "start again",
         "nobody",

@@ -10,6 +10,7 @@ class TaskQueue(StrEnum):
 
     GENERATIONS = "stillmotion"  # workflows, and activities that only touch PostgreSQL
     SUBMIT = "stillmotion-submit"  # the paid POST: few slots, the server-side rate limit
+    RECONCILE = "stillmotion-reconcile"  # doubts: few slots, beside the rate limit of submits
     POLL = "stillmotion-poll"  # what waits for others: a job, an LLM, a receiver; many slots
     MEDIA = "stillmotion-media"  # bandwidth, disk and decoding: few slots
 

@@ -22,7 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from workflows.contracts.failures import Failure
 from workflows.contracts.media import PROVIDER_ROLES, MediaById, MediaReference, Role
+from workflows.contracts.stages import Stage
 from workflows.contracts.stories import INLINE_BYTES_MAX, Scene, StoryContext, Telling
 from workflows.contracts.texts import Int64, Name, Prose, Storable, UsdMicros
 
@@ -204,6 +206,28 @@ class Claimed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     claimed: Literal[True] = True
+
+
+class Parked(BaseModel):
+    """What a parked run hands to the one that continues it, beyond what the database knows.
+
+    It is for readers and for the schedule of looks only: the prediction is read from its row.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    stage: Literal[Stage.TIMED_OUT, Stage.UNRESOLVED]
+    looks: int = Field(ge=0)
+    """How many looks its schedule has had: the pauses go on widening from there."""
+    why: Failure
+    prompt_by: Literal["caller", "rule", "llm"] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Continued(Claimed):
+    """A parked generation goes on in a new run, such as by a newer version of the code."""
+
+    parked: Parked
 
 
 def parse_request(document: Any) -> GenerationRequest:  # noqa: ANN401 - what was stored as JSON

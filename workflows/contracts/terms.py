@@ -32,6 +32,8 @@ class Terms(BaseModel):
     """The model's limit for a prompt that we make."""
     callback: bool = False
     """Whether stage changes are told to a `callback_url`."""
+    fairness_weight: float = 1.0
+    """The plan's share of a busy queue, against other users'."""
     heartbeat_timeout_s: int = 60
     """How soon a dead worker's poll is taken over."""
 
