@@ -3,12 +3,12 @@
 submit ──▶ a prediction id                go on
        ├─▶ cancelled before it began      end, the hold is released: nothing was sent
        ├─▶ refused for good               end, the hold is released
-       ├─▶ busy, unreachable, paused      wait, submit again: nothing was made
+       ├─▶ busy, unreachable, held back   wait, submit again: nothing was made
        └─▶ anything else                  reconcile: adopt, or prove absent, or park as unresolved
 """
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
@@ -41,6 +41,9 @@ _NOTHING_MADE = frozenset(
     }
 )
 
+_OUR_OWN = frozenset({FailureKind.SUBMITS_PAUSED, FailureKind.PLACES_TAKEN})
+"""The provider was not asked: no patience is used up."""
+
 
 async def submit(generation: Generation) -> str:
     """Get the one prediction of this generation; returns its id.
@@ -72,7 +75,7 @@ async def submit(generation: Generation) -> str:
 
 async def _send_until_in_doubt(generation: Generation) -> str | None:
     """Submit until the provider takes or refuses it. None = it is not known what it did."""
-    since, tries = workflow.now(), 0
+    borne, tries = timedelta(), 0
     while True:
         generation.stop_if_cancelled()
         try:
@@ -87,8 +90,9 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
             if told.kind not in _NOTHING_MADE:
                 raise Ended(told) from None
             generation.stop_if_cancelled()
-            since = _still_patient(told, since)
-            await _pause(generation, told, _wait_for(error, told, tries))
+            pause = _wait_for(error, told, tries)
+            borne = _still_patient(told, borne, pause)
+            await _pause(generation, told, pause)
             tries += 1
 
 
@@ -97,6 +101,7 @@ async def _send(generation: Generation) -> str:
         Provider.submit,
         generation.me,
         summary="the one paid POST",
+        priority=generation.share,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         **timeouts.SUBMIT,
     )
@@ -120,17 +125,19 @@ async def _drop_unless_begun(sending: "workflow.ActivityHandle[Submitted]") -> N
         sending.cancel()
 
 
-def _still_patient(told: Failure, since: datetime) -> datetime:
-    """Since when the provider has not taken it. The time of an operator's pause is not its fault.
+def _still_patient(told: Failure, borne: timedelta, pause: timedelta) -> timedelta:
+    """How long the provider will have been waited for, of its own fault, after `pause`.
+
+    What it was not asked for is not its fault: an operator's pause, our own pacing, the queue.
 
     Raises:
-        Ended: that is too long ago.
+        Ended: it has been too long already.
     """
-    if told.kind is FailureKind.SUBMITS_PAUSED:
-        return workflow.now()
-    if workflow.now() - since > timeouts.SUBMIT_PATIENCE:
+    if told.kind in _OUR_OWN:
+        return borne
+    if borne >= timeouts.SUBMIT_PATIENCE:
         raise Ended(told)
-    return since
+    return borne + pause
 
 
 def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
@@ -144,7 +151,7 @@ def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
 
 async def _pause(generation: Generation, told: Failure, pause: timedelta) -> None:
     """Wait before another submission; a cancel ends the wait and is looked at by the loop."""
-    generation.told = told
+    generation.told = told.while_waiting(generation.money)
     generation.enter(Stage.SUBMITTING)
     await generation.rest(pause, f"{told.message} Submitting again after this.")
 
@@ -172,6 +179,8 @@ async def _reconcile(generation: Generation) -> str | None:
         if looks == timeouts.RECONCILES_BEFORE_PARKING:
             await _park(generation, reconciled.evidence)
         pause = timeouts.widening(looks, timeouts.RECONCILE_PAUSE_MIN, timeouts.RECONCILE_PAUSE_MAX)
+        if reconciled.look_again_s is not None:
+            pause = min(pause, timedelta(seconds=reconciled.look_again_s))
         await generation.rest(pause, f"{reconciled.evidence} Looking again after this.")
 
 
@@ -180,7 +189,7 @@ async def _look(generation: Generation) -> Reconciled:
         return await generation.to_its_end(
             workflow.start_activity_method(
                 Provider.reconcile,
-                Doubt(generation_id=generation.generation_id),
+                Doubt(generation_id=generation.generation_id, hinted=generation.hinted),
                 summary="did the provider take the job?",
                 **timeouts.RECONCILE,
             )

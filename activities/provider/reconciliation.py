@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from activities.database.pool import Connection
-from activities.provider.errors import NotFound
+from activities.provider.errors import NotFound, ProviderError
 from activities.provider.models import Prediction, PredictionListing
 from activities.provider.submissions import SQL, InFlight, Submission, Submissions
 from activities.provider.wavespeed import WaveSpeed
@@ -18,6 +18,9 @@ from workflows.contracts.activities import Reconciled, Verdict
 
 PROOFS_NEEDED = 3
 """Separate complete listings without it, before it counts as absent."""
+
+PROOF_PAUSE_S_MIN = 1.0
+"""Between two of them, or a tenth of the settle delay: apart enough to be separate answers."""
 
 CLOCK_SKEW = timedelta(minutes=10)
 """How far the provider's clock may be from the database's."""
@@ -39,8 +42,10 @@ class Reconciliation:
         self._client = client
         self._settle_delay = timedelta(seconds=settle_delay_s)
 
-    async def reconcile(self, generation_id: str) -> Reconciled:
+    async def reconcile(self, generation_id: str, *, hinted: str | None = None) -> Reconciled:
         """One look. Repeat it with growing pauses while the verdict is `unproven` or `in_flight`.
+
+        `hinted`, a prediction that a webhook named, is read before any listing is.
 
         Raises:
             ProviderError: the provider could not be asked.
@@ -49,7 +54,7 @@ class Reconciliation:
             async with self._submissions.locked(generation_id) as connection:
                 row = await self._submissions.read_on(connection, generation_id)
                 assert row is not None, "inputs are staged before the submission"
-                return await self._verdict(connection, row)
+                return await self._hinted(row, hinted) or await self._verdict(connection, row)
         except InFlight:
             return Reconciled(
                 verdict=Verdict.IN_FLIGHT, evidence="Another process holds the sender's lock."
@@ -84,6 +89,27 @@ class Reconciliation:
             await self._submissions.declare_absent(connection, generation_id, "a person's decision")
         return Reconciled(verdict=Verdict.ABSENT, evidence="A person decided to submit again.")
 
+    async def _hinted(self, row: Submission, hinted: str | None) -> Reconciled | None:
+        """The hinted prediction, adopted; None where it is not ours by its input.
+
+        Also of what counts as rejected: whatever was made with our staged URL was made by us.
+        """
+        if hinted is None or row.prediction_id is not None:
+            return None
+        try:
+            found = await self._client.prediction(hinted)
+        except ProviderError:
+            # Only a hint: the listing meets the same weather, and says so.
+            return None
+        if found.input is None or not _holds(found.input, row.staged_url):
+            return None
+        await self._submissions.accept(row.generation_id, found.id, "named by a webhook")
+        return Reconciled(
+            verdict=Verdict.ADOPTED,
+            prediction_id=found.id,
+            evidence="Named by a webhook, and made of our staged URL.",
+        )
+
     async def _verdict(self, connection: Connection, row: Submission) -> Reconciled:
         if row.prediction_id is not None:
             return Reconciled(
@@ -107,7 +133,13 @@ class Reconciliation:
                 prediction_id=found.id,
                 evidence="Found at the provider by its staged URL.",
             )
-        doubt = self._too_early(row) or await self._gap(listing, unread, expected)
+        if (early_s := self._early_s(row)) > 0:
+            settled_at = row.now + timedelta(seconds=early_s)
+            return _unproven(
+                f"It may still appear until {settled_at:%H:%M:%S} UTC.",
+                max(PROOF_PAUSE_S_MIN, early_s),
+            )
+        doubt = await self._gap(listing, unread, expected)
         if doubt is not None:
             return _unproven(doubt)
         return await self._count_proof(connection, row)
@@ -140,14 +172,10 @@ class Reconciliation:
         except NotFound:
             return None
 
-    def _too_early(self, row: Submission) -> str | None:
+    def _early_s(self, row: Submission) -> float:
+        """For how long it may still appear; 0 or less once a listing can prove something."""
         assert row.send_by is not None, "a submission in doubt has its window"
-        settled_at = row.send_by + self._settle_delay
-        return (
-            f"It may still appear until {settled_at:%H:%M:%S} UTC."
-            if row.now < settled_at
-            else None
-        )
+        return (row.send_by + self._settle_delay - row.now).total_seconds()
 
     async def _gap(self, listing: PredictionListing, unread: int, expected: set[str]) -> str | None:
         """Why this listing proves nothing; None where it is proof."""
@@ -182,7 +210,8 @@ class Reconciliation:
         proofs = await connection.fetchval(SQL["proof"], row.generation_id)
         if proofs < PROOFS_NEEDED:
             return _unproven(
-                f"Not in {proofs} of the {PROOFS_NEEDED} complete listings that are needed."
+                f"Not in {proofs} of the {PROOFS_NEEDED} complete listings that are needed.",
+                max(PROOF_PAUSE_S_MIN, self._settle_delay.total_seconds() / 10),
             )
         evidence = f"Not in {proofs} complete listings after the settle delay."
         await self._submissions.declare_absent(connection, row.generation_id, evidence)
@@ -202,5 +231,5 @@ def _holds(value: JsonValue, staged_url: str) -> bool:
             return False
 
 
-def _unproven(evidence: str) -> Reconciled:
-    return Reconciled(verdict=Verdict.UNPROVEN, evidence=evidence)
+def _unproven(evidence: str, look_again_s: float | None = None) -> Reconciled:
+    return Reconciled(verdict=Verdict.UNPROVEN, evidence=evidence, look_again_s=look_again_s)

@@ -76,6 +76,24 @@ async def test_a_submission_that_is_proven_absent_is_sent_again(theatre: Theatre
     assert script.count("provider.reconcile") == 1
 
 
+async def test_a_look_that_says_when_another_one_tells_more_is_not_kept_waiting(
+    in_no_time: Theatre,
+) -> None:
+    soon = UNPROVEN.model_copy(update={"look_again_s": 7.0})
+    script = (
+        Script()
+        .on("provider.submit", AMBIGUOUS)
+        .on("provider.reconcile", *[UNPROVEN] * 6, soon, ADOPTED)
+    )
+
+    handle = await in_no_time.start(script)
+    await handle.result()
+
+    *_, before, last = [each.total_seconds() for each in timers(await history(handle))]
+    assert before > 60
+    assert last == 7
+
+
 async def test_a_worker_that_is_killed_while_it_sends_leaves_a_doubt(
     in_no_time: Theatre,
 ) -> None:

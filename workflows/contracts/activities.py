@@ -80,6 +80,8 @@ class Reconciled(_Message):
     verdict: Verdict
     prediction_id: str | None = None
     evidence: str
+    look_again_s: float | None = None
+    """After so long another look tells more, however widely the looks are spaced by then."""
 
 
 class Resolution(_Message):

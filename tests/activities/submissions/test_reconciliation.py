@@ -6,7 +6,7 @@ import pytest
 
 from activities.provider.errors import SubmissionAmbiguous, Unavailable
 from activities.provider.reconciliation import PROOFS_NEEDED
-from activities.provider.submissions import InFlight
+from activities.provider.submissions import SEND_WINDOW_S, InFlight
 from tests.activities.conftest import SandboxControl, age
 from tests.activities.submissions.conftest import HOUR, Desk
 from workflows.contracts.activities import Verdict
@@ -85,6 +85,8 @@ async def test_nothing_is_absent_before_the_settle_delay_has_passed(
 
     assert {each.verdict for each in told} == {Verdict.UNPROVEN}
     assert "may still appear" in told[-1].evidence
+    settle_delay_s = 5
+    assert all(0 < (each.look_again_s or 0) <= SEND_WINDOW_S + settle_delay_s for each in told)
     assert (await desk.row()).proofs == 0
 
 
