@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := workflows activities workers starter tests benchmarks examples
 
-.PHONY: demo test check bench fmt lock clean
+.PHONY: demo test check bench chaos evidence fmt lock clean
 
 demo: .venv/.ready  ## all three operations on real pictures and real speech, through the whole machinery
 	$(BIN)/stillmotion demo
@@ -21,6 +21,13 @@ check: .venv/.ready  ## format, lint, types, rooms
 
 bench: .venv/.ready  ## what a step costs, as a ratio against something, in one run
 	$(BIN)/python -m benchmarks
+
+GENERATIONS ?= 100
+chaos: .venv/.ready  ## kills and faults under load, then everything is counted: SEED=, GENERATIONS=, BREAK= a guard
+	$(BIN)/python -m tests.chaos --generations $(GENERATIONS) $(if $(SEED),--seed $(SEED)) $(if $(BREAK),--without $(BREAK))
+
+evidence: .venv/.ready  ## every promise about money and faults in its long form, a line each: ONLY= a beginning of its name
+	$(BIN)/python -m tests.evidence $(if $(ONLY),--only $(ONLY))
 
 fmt: .venv/.ready  ## format and mend what can be mended
 	$(BIN)/ruff check --fix --quiet $(ROOMS) || true

@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.media import errors as media
 from activities.media.inputs import InputUnreachable
 from activities.provider import errors as provider
+from activities.provider.pacing import HeldBack
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 
 P = ParamSpec("P")
@@ -34,6 +35,7 @@ FINAL: dict[type[Exception], FailureKind] = {
 """Trying again gives the same answer."""
 
 PASSING: dict[type[Exception], FailureKind] = {
+    HeldBack: FailureKind.PLACES_TAKEN,
     provider.Overloaded: FailureKind.PROVIDER_OVERLOADED,
     provider.NotSent: FailureKind.PROVIDER_UNREACHABLE,
     provider.Unavailable: FailureKind.PROVIDER_UNREACHABLE,
@@ -75,13 +77,21 @@ def application_error(error: Exception) -> ApplicationError | None:
         return _error(error.failure.kind, error.failure.message, final=True)
     for known, kind in FINAL.items():
         if isinstance(error, known):
-            return _error(kind, str(error), final=True)
+            return _error(kind, _sentence(error), final=True)
     for known, kind in PASSING.items():
         if isinstance(error, known):
             return _error(
-                kind, str(error), final=False, delay_s=getattr(error, "retry_after_s", None)
+                kind, _sentence(error), final=False, delay_s=getattr(error, "retry_after_s", None)
             )
     return None
+
+
+def _sentence(error: Exception) -> str:
+    """What a person reads; a client's own words may be a clause, or begin with a host's name."""
+    text = str(error)
+    if text.partition(" ")[0].isalpha():
+        text = f"{text[0].upper()}{text[1:]}"
+    return text if text.endswith(".") else f"{text}."
 
 
 def _error(
@@ -94,5 +104,9 @@ def _error(
         non_retryable=final,
         next_retry_delay=timedelta(seconds=delay_s) if delay_s else None,
         # An expected refusal is no alarm in the worker's log and metrics.
-        category=ApplicationErrorCategory.BENIGN if final else ApplicationErrorCategory.UNSPECIFIED,
+        category=(
+            ApplicationErrorCategory.BENIGN
+            if final or kind is FailureKind.PLACES_TAKEN
+            else ApplicationErrorCategory.UNSPECIFIED
+        ),
     )

@@ -20,7 +20,7 @@ from activities.generations.reading import Event, Filters, Reader
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.pricing import price
 from activities.ledger.repository import SQL as LEDGER
-from activities.ledger.usage import Estimate, Usage, estimate_of, usage_of
+from activities.ledger.usage import Estimate, UsageReport, estimate_of, report_of
 from activities.library import repository as library
 from activities.media.inputs import Inputs
 from activities.prompts.writing import Prompt
@@ -373,10 +373,13 @@ class VideoClient:
         """Delete an asset and its files; the ledger keeps what it cost."""
         await library.delete(self._pool, self.store, asset_id, user_id)
 
-    async def asset_key(self, generation_id: str) -> str | None:
-        """The store's key of a generation's video; None while there is none."""
+    async def asset_key(self, generation_id: str, *, user_id: str | None = None) -> str | None:
+        """The store's key of a generation's video; None where this owner has none."""
         return await self._pool.fetchval(
-            "SELECT key FROM assets WHERE generation_id = $1 AND deleted_at IS NULL", generation_id
+            "SELECT key FROM assets WHERE generation_id = $1 AND deleted_at IS NULL"
+            " AND ($2::text IS NULL OR user_id = $2)",
+            generation_id,
+            user_id,
         )
 
     async def events(self, generation_id: str, *, user_id: str | None = None) -> list[Event]:
@@ -388,7 +391,10 @@ class VideoClient:
         """Every plan, the smallest first: `plan`, `title` and its limits, None = unlimited."""
         return [dict(row) for row in await self._pool.fetch(LEDGER["plans"])]
 
-    async def usage(self, user_id: str) -> Usage:
-        """Limit, reserved, settled and remaining of the user's present period."""
+    async def usage(self, user_id: str) -> UsageReport:
+        """Limit, reserved, settled and remaining of the user's present period.
+
+        `shares` says it by model and source; `stopped_by` is the limit that refuses the next video.
+        """
         async with self._pool.acquire() as connection:
-            return await usage_of(connection, user_id, self.place.ledger)
+            return await report_of(connection, user_id, self.place.ledger, self.catalogue)

@@ -163,7 +163,7 @@ class GenerationHandle:
         generation = await self.read_generation()
         if generation.error is not None and generation.status in {Status.FAILED, Status.CANCELLED}:
             raise GenerationFailed(generation)
-        key = await self._client.asset_key(self.id)
+        key = await self._client.asset_key(self.id, user_id=self._user_id)
         if key is None:
             raise NotFinished(await self.progress())
         async for chunk in self._client.store.stream(key):

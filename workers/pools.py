@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workers.settings import WorkerSettings
@@ -12,11 +13,22 @@ from workers.wiring import Activities
 from workflows.batch import Batch
 from workflows.callbacks import Callbacks
 from workflows.contracts.queues import TaskQueue
+from workflows.following import FollowingBatch, FollowingCallbacks
 from workflows.image_to_video import ImageToVideo
 from workflows.scene_animation import SceneAnimation
+from workflows.sweep import Sweep
 from workflows.talking_avatar import TalkingAvatar
 
-WORKFLOWS = (ImageToVideo, SceneAnimation, TalkingAvatar, Callbacks, Batch)
+WORKFLOWS = (ImageToVideo, SceneAnimation, TalkingAvatar, Callbacks, Batch, Sweep)
+VERSIONED = (
+    ImageToVideo,
+    SceneAnimation,
+    TalkingAvatar,
+    FollowingCallbacks,
+    FollowingBatch,
+    Sweep,
+)
+"""The same, where a worker says which version of the code it is."""
 
 # Our own modules are passed through: reloaded per run they cost three times the CPU, and their
 # models become other classes. The restrictions on clocks, randomness and I/O stay.
@@ -48,11 +60,39 @@ def _build(
     return Worker(
         client,
         task_queue=queue.value,
-        workflows=WORKFLOWS if queue is TaskQueue.GENERATIONS else (),
+        workflows=_workflows(settings) if queue is TaskQueue.GENERATIONS else (),
         activities=activities.by_queue()[queue],
         workflow_runner=RUNNER,
         max_concurrent_activities=slots,
+        max_task_queue_activities_per_second=_rate_per_s(settings, queue),
+        deployment_config=_deployment(settings),
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_s),
         # Eager activities would go round the server's rate limit of a queue.
         disable_eager_activity_execution=True,
+    )
+
+
+def _workflows(settings: WorkerSettings) -> tuple[type, ...]:
+    return VERSIONED if settings.build_id else WORKFLOWS
+
+
+def _rate_per_s(settings: WorkerSettings, queue: TaskQueue) -> float | None:
+    """The server's rate for the whole queue, whichever worker asks; None = as fast as it goes."""
+    if queue is not TaskQueue.SUBMIT or settings.starts_per_minute is None:
+        return None
+    return settings.starts_per_minute / 60
+
+
+def _deployment(settings: WorkerSettings) -> WorkerDeploymentConfig | None:
+    """Which version of the code this is; None = unversioned, as `stillmotion dev` is.
+
+    Pinned: what has begun goes on by the code that it began with, so no release can break it. On
+    every queue, since a pinned workflow's activities go to its own version's workers.
+    """
+    if not settings.build_id:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment_name, settings.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
     )

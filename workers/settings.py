@@ -1,10 +1,12 @@
 """The settings of a worker process; those of the clients stand beside the clients."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from activities.provider.settings import PacingSettings
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(PacingSettings):
     """Read from the environment when constructed, and only then."""
 
     model_config = SettingsConfigDict(env_prefix="STILLMOTION_", frozen=True, populate_by_name=True)
@@ -17,6 +19,17 @@ class WorkerSettings(BaseSettings):
     drain_s: int = Field(
         default=30, ge=0, description="How long a stopping worker lets its activities finish"
     )
+    deployment_name: str = Field(
+        default="stillmotion",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="The name under which Temporal knows the versions of our workers",
+    )
+    build_id: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.+-]{0,128}$",
+        description="The version of the code, such as a commit; empty = workers without versions."
+        " Once it polls: stillmotion release BUILD_ID",
+    )
     submit_slots: int = Field(
         default=8, gt=0, description="Submissions at once; each holds two database connections"
     )
@@ -26,6 +39,11 @@ class WorkerSettings(BaseSettings):
     poll_slots: int = Field(default=2000, gt=0, description="Jobs waited for at once")
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")
+    metrics_address: str | None = Field(
+        default=None,
+        pattern=r"^[^\s/]+:[0-9]{1,5}$",
+        description="Where Prometheus finds this worker's metrics, as IP:PORT; unset = nowhere",
+    )
     log_format: str = Field(
         default="console", pattern="^(console|json)$", description="console or json"
     )

@@ -9,6 +9,10 @@ SANDBOX_KEY = "sandbox"
 SANDBOX_SETTLE_DELAY_S = 5
 """The sandbox lists a prediction at once; a real provider is given a quarter of an hour."""
 
+SANDBOX_SWEEP_INTERVAL_S = 60
+SANDBOX_SWEEP_GRACE_S = 30
+"""Its sweeps cost nothing, and whoever tries something out doesn't wait ten minutes for them."""
+
 SANDBOX_POLL_INTERVAL_S = 0.5
 """Its jobs take seconds, and being asked costs it nothing."""
 
@@ -45,6 +49,8 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
             environment |= {"OPENAI_API_KEY": SANDBOX_KEY, "OPENAI_BASE_URL": stack.llm}
         environment.setdefault("STILLMOTION_SETTLE_DELAY_S", str(SANDBOX_SETTLE_DELAY_S))
         environment.setdefault("STILLMOTION_POLL_INTERVAL_S", str(SANDBOX_POLL_INTERVAL_S))
+        environment.setdefault("STILLMOTION_SWEEP_INTERVAL_S", str(SANDBOX_SWEEP_INTERVAL_S))
+        environment.setdefault("STILLMOTION_SWEEP_GRACE_S", str(SANDBOX_SWEEP_GRACE_S))
         # A developer's receiver listens on this machine.
         environment.setdefault("STILLMOTION_ALLOW_PRIVATE_CALLBACKS", "true")
     if stack.secret_key_file is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
 
 from activities.batches.activities import BatchActivities
 from activities.batches.admission import BatchAdmission
@@ -23,6 +24,7 @@ from activities.database.settings import DatabaseSettings
 from activities.generations.notices import Notices
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.admission import Admission
+from activities.ledger.bills import Bills
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.library.activities import LibraryActivities
@@ -42,6 +44,11 @@ from activities.provider.settings import ProviderSettings
 from activities.provider.staging import Staging
 from activities.provider.submissions import Submissions, running_and_suspended_s
 from activities.provider.wavespeed import WaveSpeed
+from activities.sweeping.activities import SweepActivities
+from activities.sweeping.findings import Findings
+from activities.sweeping.settings import SweepSettings
+from activities.sweeping.strays import Strays
+from activities.sweeping.tidying import Tidying
 from workers.settings import WorkerSettings
 from workflows.contracts.queues import TaskQueue
 
@@ -68,6 +75,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
+    sweeps: SweepSettings = field(default_factory=SweepSettings)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class Activities:
     library: LibraryActivities
     callbacks: CallbackActivities
     batches: BatchActivities
+    sweeps: SweepActivities
 
     def by_queue(self) -> dict[TaskQueue, Sequence[Activity]]:
         """Which queue serves which activity; each stands in exactly one."""
@@ -98,6 +107,11 @@ class Activities:
                 self.batches.list_started,
                 self.batches.close_waiting,
                 self.batches.close,
+                self.sweeps.restart_gone,
+                self.sweeps.read_bills,
+                self.sweeps.find_strays,
+                self.sweeps.audit,
+                self.sweeps.record,
             ),
             TaskQueue.SUBMIT: (self.provider.submit,),
             TaskQueue.RECONCILE: (self.provider.reconcile, self.provider.resolve),
@@ -107,6 +121,7 @@ class Activities:
                 self.batches.reserve,
                 self.provider.stage_inputs,
                 self.media.download,
+                self.sweeps.tidy_media,
             ),
         }
 
@@ -131,7 +146,13 @@ async def wire(
         llm: Llm | None = None
         if settings.llm.is_configured:
             llm = await stack.enter_async_context(Llm(settings.llm))
-        submissions = Submissions(pool, client, clock=clock)
+        submissions = Submissions(
+            pool,
+            client,
+            clock=clock,
+            public_url=settings.provider.public_url,
+            jobs_in_flight_max=settings.worker.jobs_in_flight_max,
+        )
         reconciliation = Reconciliation(
             submissions, client, settle_delay_s=settings.provider.settle_delay_s
         )
@@ -143,13 +164,16 @@ async def wire(
             heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
             callbacks=settings.callbacks,
         )
+        bills, findings = Bills(pool, client), Findings(pool)
         yield Activities(
-            ledger=LedgerActivities(pool=pool, admission=admission),
+            ledger=LedgerActivities(pool=pool, admission=admission, bills=bills),
             prompts=PromptActivities(pool, inputs, Writer(llm)),
             provider=ProviderActivities(
                 pool=pool,
                 client=client,
-                staging=Staging(pool, store, client, submissions),
+                staging=Staging(
+                    pool, store, client, submissions, price_check=settings.provider.price_check
+                ),
                 submissions=submissions,
                 reconciliation=reconciliation,
                 pace=partial(interval_s, shortest_s=settings.provider.poll_interval_s),
@@ -157,6 +181,14 @@ async def wire(
             media=MediaActivities(pool, Downloads(client, store, settings.media)),
             library=LibraryActivities(pool, inputs),
             batches=BatchActivities(pool, BatchAdmission(pool, admission)),
+            sweeps=SweepActivities(
+                pool=pool,
+                submissions=submissions,
+                bills=bills,
+                strays=Strays(pool, client, bills, findings),
+                tidying=Tidying(pool, store, findings),
+                grace_s=settings.sweeps.sweep_grace_s,
+            ),
             callbacks=CallbackActivities(
                 callbacks=Callbacks(pool),
                 notices=await stack.enter_async_context(Notices(settings.database)),
@@ -167,8 +199,10 @@ async def wire(
         )
 
 
-async def connect_temporal(address: str | None = None) -> Client:
+async def connect_temporal(address: str | None = None, *, runtime: Runtime | None = None) -> Client:
     """A client by `TEMPORAL_*` and `temporal.toml`, with our data converter; `address` comes first.
+
+    Its metrics, and those of workers made with it, go where `runtime` sends them.
 
     Raises:
         RuntimeError: the server does not answer.
@@ -176,4 +210,4 @@ async def connect_temporal(address: str | None = None) -> Client:
     config = ClientConfig.load_client_connect_config()
     if address is not None:
         config["target_host"] = address
-    return await Client.connect(**config, data_converter=pydantic_data_converter)
+    return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 
 import structlog
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 
 from workers.pools import build_workers
-from workers.telemetry import configure_logging
+from workers.schedules import schedule_sweeps
+from workers.telemetry import configure_logging, metrics_at
 from workers.wiring import Settings, connect_temporal, wire
 from workflows.contracts.queues import TaskQueue
 
@@ -23,6 +25,7 @@ async def work(settings: Settings, queues: Sequence[TaskQueue]) -> None:
     """Serve `queues` until SIGTERM or SIGINT, then let activities finish for `drain_s` seconds.
 
     Raises:
+        MetricsAddressTaken: nothing can listen at `metrics_address`.
         RuntimeError: Temporal does not answer within half a minute.
         DatabaseUnreachable, CatalogueInvalid, KeyRefused: as `wire`.
     """
@@ -31,20 +34,31 @@ async def work(settings: Settings, queues: Sequence[TaskQueue]) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    client = await _connect()
+    client = await _connect(metrics_at(settings.worker.metrics_address))
     async with AsyncExitStack() as stack:
         activities = await stack.enter_async_context(wire(settings))
-        for worker in build_workers(client, activities, settings.worker, queues):
+        workers = build_workers(client, activities, settings.worker, queues)
+        for worker in workers:
             await stack.enter_async_context(worker)
-        log.info("working", queues=[queue.value for queue in queues])
+        if TaskQueue.GENERATIONS in queues:
+            # Whoever serves the sweeper's workflow keeps its Schedule.
+            await schedule_sweeps(client, settings.sweeps.sweep_interval_s)
+        log.info(
+            "working",
+            queues=[queue.value for queue in queues],
+            version=settings.worker.build_id or None,
+        )
         await stop.wait()
         log.info("draining", seconds=settings.worker.drain_s)
+        # All at once: one after the other, each would have the whole time.
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
+        log.info("drained")
 
 
-async def _connect() -> Client:
+async def _connect(runtime: Runtime | None) -> Client:
     for attempt in range(1, CONNECT_TRIES + 1):
         try:
-            return await connect_temporal()
+            return await connect_temporal(runtime=runtime)
         except RuntimeError:
             if attempt == CONNECT_TRIES:
                 raise

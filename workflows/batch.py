@@ -52,6 +52,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import failure_of
     from workflows.intake import NOTHING, OneInput, parse, raised
 
+ASKS_BY_ID = "a batch's cancel goes to its items by id"
+"""Histories from before it tell only the run that they started, and it may have a successor."""
+
 Child = workflow.ChildWorkflowHandle[Any, Any]
 Ending = Literal[BatchState.COMPLETED, BatchState.FAILED, BatchState.CANCELLED]
 
@@ -245,7 +248,8 @@ class Batch(OneInput):
         """Cancel what runs, close what waits, and wait until all of it has ended."""
         for child in tuple(self.children.values()):
             child.cancel()
-        asked = set(self.children)
+        # By its handle, a child that goes on in a new run would never hear of it.
+        asked = set[str]() if workflow.patched(ASKS_BY_ID) else set(self.children)
         await self._close_waiting()
         await self._cancel_strays(asked)
         await workflow.wait_condition(lambda: not self.children)

@@ -1,18 +1,18 @@
-"""What every operation shares: the steps of a generation, its messages, its end without a video.
+"""What every operation shares: the steps of a generation, and its end without a video.
 
 An operation's `run` calls the steps in order (see `image_to_video`). The paid submission has its
-own loop in `submission`, the wait for the provider's job in `waiting`; both use the state that is
-kept here.
+own loop in `submission`, the wait for the provider's job in `waiting`, a parked one's way into a
+new run is in `continuing`; all use the state that `messages` keeps.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -33,107 +33,24 @@ from workflows.contracts.activities import (
     Prompts,
     Provider,
     Reserve,
-    Resolution,
     Save,
 )
 from workflows.contracts.failures import OF_ANOTHER, Failure, FailureKind, failure
 from workflows.contracts.ids import callbacks_id_for
-from workflows.contracts.progress import ProgressFacts
-from workflows.contracts.requests import Claimed, GenerationRequest
+from workflows.contracts.requests import Claimed
 from workflows.contracts.results import GenerationResult, StoredVideo
 from workflows.contracts.stages import Stage, status_of
 from workflows.contracts.terms import Terms
 from workflows.contracts.texts import dollars, summary_of
-from workflows.ends import Ended, cancelled_in_time, failure_of, unstorable
-from workflows.intake import OneInput, raised
+from workflows.ends import Ended, cancelled_in_time, failure_of
+from workflows.intake import raised
+from workflows.messages import Steered
 
 T = TypeVar("T")
 
 
-@dataclass
-class Decision:
-    """A person's decision on an unresolved submission, until it is answered."""
-
-    resolution: Resolution
-    answer: str | None = None
-    """What came of it, in a sentence."""
-
-
-class Generation(OneInput):
-    """State, messages and steps of one generation."""
-
-    def begin(self, request: GenerationRequest | Claimed | Failure) -> None:
-        """Set the state up; called by each operation's `@workflow.init`."""
-        now = workflow.now()
-        self.generation_id = workflow.info().workflow_id
-        self.request = unstorable(self.generation_id) or request
-        self.terms: Terms | None = None
-        self.stage = Stage.ACCEPTED
-        self.since = now
-        self.started_at = now
-        self.prediction_id: str | None = None
-        self.accepted_at: datetime | None = None
-        self.downloading_since: datetime | None = None
-        self.money = "Nothing is reserved yet."
-        self.cost_usd_micros: int | None = None
-        self.told: Failure | None = None
-        self.woken = False
-        """Whether a person or the provider asked us to look at once, and nobody has looked yet."""
-        self.decision: Decision | None = None
-        self.prompt_by: str | None = None
-        self.warnings: tuple[str, ...] = ()
-        self.tells = False
-        """Whether the workflow that tells the callback_url was started."""
-
-    # Messages
-
-    @workflow.query(name="progress")
-    def progress(self) -> ProgressFacts:
-        """What is known now; percent and ETA are `contracts.progress.estimate`'s."""
-        quote = self.terms.quote if self.terms else None
-        return ProgressFacts(
-            generation_id=self.generation_id,
-            stage=self.stage,
-            since=self.since,
-            started_at=self.started_at,
-            expected_s=quote.expected_s if quote else None,
-            generating_since=self.accepted_at,
-            downloading_since=self.downloading_since,
-            prediction_id=self.prediction_id,
-            quoted_usd_micros=quote.cost_usd_micros if quote else None,
-            cost_usd_micros=self.cost_usd_micros,
-            money=self.money,
-            failure=self.told,
-        )
-
-    @workflow.signal(name="resume")
-    def resume(self, *_: object) -> None:
-        """Look at once. Takes anything: a signal's wrong arguments would wedge the workflow."""
-        self.woken = True
-
-    @workflow.signal(name="provider_event")
-    def provider_event(self, *_: object) -> None:
-        """The provider says that something happened; its state is read, not believed."""
-        self.woken = True
-
-    @workflow.update(name="resolve_submission")
-    async def resolve_submission(self, resolution: Resolution) -> str:
-        """Decide what an unresolved submission is: adopt a prediction, submit again, or give up."""
-        decision = self.decision = Decision(resolution)
-        await workflow.wait_condition(lambda: decision.answer is not None)
-        return decision.answer or ""
-
-    @resolve_submission.validator
-    def _check_resolution(self, resolution: Resolution) -> None:
-        # Null reaches a typed handler as None, whatever the annotation says.
-        if not isinstance(resolution, Resolution):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ApplicationError("decision: adopt, resubmit or give_up is needed.")
-        if self.decision is not None:
-            raise ApplicationError("Another decision is being carried out.")
-        if self.stage is not Stage.UNRESOLVED:
-            raise ApplicationError(f"Nothing is to be resolved: the generation is {self.stage}.")
-
-    # Steps
+class Generation(Steered):
+    """The steps of one generation, in the order in which an operation takes them."""
 
     async def reserve(self) -> Terms:
         """Quota check: inputs, price, hold. Its outcome is waited for even under a cancel."""
@@ -142,15 +59,26 @@ class Generation(OneInput):
         self.enter(Stage.RESERVING)
         request = None if isinstance(self.request, Claimed) else self.request
         task = Reserve(generation_id=self.generation_id, request=request)
+        again = self.parked is not None
         terms = await self.to_its_end(
             workflow.start_activity_method(
                 Ledger.reserve,
                 task,
-                summary="quota check: inputs, price, hold",
-                **timeouts.RESERVE,
+                summary="the terms that are held" if again else "quota check: inputs, price, hold",
+                **(timeouts.RESERVE_AGAIN if again else timeouts.RESERVE),
             )
         )
         self.terms = terms
+        if again:
+            # What people see, and who tells them, is the run's before this one.
+            self.started_at = terms.reserved_at
+            return terms
+        await self.announce(terms)
+        self.stop_if_cancelled()
+        return terms
+
+    async def announce(self, terms: Terms) -> None:
+        """Say what is held: in the search attributes, to the callback_url."""
         self.money = f"{dollars(terms.quote.cost_usd_micros)} is reserved."
         workflow.upsert_search_attributes(
             [
@@ -163,11 +91,11 @@ class Generation(OneInput):
         )
         if terms.callback:
             await self.tell_callbacks()
-        self.stop_if_cancelled()
-        return terms
 
     async def build_prompt(self, how: str) -> None:
         """Make the prompt, once; `how` says for the Web UI who makes it."""
+        if self.parked is not None:
+            return
         self.enter(Stage.PROMPTING)
         built = await workflow.execute_activity_method(
             Prompts.build_prompt, self.me, summary=how, **timeouts.BUILD_PROMPT
@@ -176,11 +104,14 @@ class Generation(OneInput):
 
     async def stage_inputs(self) -> None:
         """Upload the inputs to the provider."""
+        if self.parked is not None:
+            return
         self.enter(Stage.STAGING)
         await workflow.execute_activity_method(
             Provider.stage_inputs,
             self.me,
             summary="upload the inputs to the provider",
+            priority=self.share,
             **timeouts.STAGE_INPUTS,
         )
 
@@ -194,6 +125,7 @@ class Generation(OneInput):
                 Media.download,
                 Download(terms=terms, prediction_id=prediction_id),
                 summary="download and verify the video",
+                priority=self.share,
                 **timeouts.DOWNLOAD,
             )
         )
@@ -246,6 +178,7 @@ class Generation(OneInput):
 
     async def close(self, ended: Ended) -> ApplicationError | CancelledError:
         """End without a video: the ledger first. Returns what `run` raises."""
+        self.parked = None
         told = ended.failure
         if told.kind not in OF_ANOTHER and not isinstance(self.request, Failure):
             stage = Stage.CANCELLED if told.kind is FailureKind.CANCELLED else Stage.FAILED
@@ -307,24 +240,13 @@ class Generation(OneInput):
         """The input of activities that need the id only."""
         return ForGeneration(generation_id=self.generation_id)
 
-    def enter(self, stage: Stage) -> None:
-        """Be at a stage from now on: for the query, the Web UI, lists where it ends or parks."""
-        before, self.stage, self.since = self.stage, stage, workflow.now()
-        workflow.set_current_details(self.details())
-        if status_of(before) is not status_of(stage):
-            workflow.upsert_search_attributes([queues.STATUS.value_set(status_of(stage))])
-
-    def details(self) -> str:
-        """The Web UI's current details, as Markdown."""
-        rows = [("stage", f"**{self.stage}** since {self.since:%Y-%m-%d %H:%M:%S} UTC")]
-        if self.terms:
-            rows.append(("makes", self.terms.title))
-        if self.prediction_id:
-            rows.append(("prediction", f"`{self.prediction_id}`"))
-        rows.append(("money", self.money))
-        if self.told:
-            rows += [("why", self.told.message), ("next", self.told.hint)]
-        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+    @property
+    def share(self) -> Priority:
+        """Whose turn counts on a busy queue, whoever started the workflow: users by their plans."""
+        if self.terms is None:
+            return Priority.default
+        terms = self.terms
+        return Priority(fairness_key=terms.user_hash, fairness_weight=terms.fairness_weight)
 
     async def to_its_end(self, activity: "asyncio.Task[T]") -> T:
         """The activity's outcome, even under a cancel, which the caller then looks at: `cancelled`.

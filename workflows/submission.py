@@ -14,6 +14,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import timeouts
+from workflows.continuing import hand_over, start_over, take_up
 from workflows.contracts.activities import (
     Doubt,
     Ledger,
@@ -27,7 +28,8 @@ from workflows.contracts.activities import (
 from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.stages import Stage
 from workflows.ends import Ended
-from workflows.generation import Decision, Generation
+from workflows.generation import Generation
+from workflows.messages import Decision
 
 DROPS_QUEUED = "a cancel drops a queued submission"
 """Histories from before it wait for the submission, queued or not."""
@@ -42,7 +44,7 @@ _NOTHING_MADE = frozenset(
 )
 
 _OUR_OWN = frozenset({FailureKind.SUBMITS_PAUSED, FailureKind.PLACES_TAKEN})
-"""The provider was not asked: no patience is used up."""
+"""The provider was not asked, so no patience is used up: an operator's pause, our own pacing."""
 
 
 async def submit(generation: Generation) -> str:
@@ -53,7 +55,7 @@ async def submit(generation: Generation) -> str:
             or a cancel came before anything was made.
     """
     generation.enter(Stage.SUBMITTING)
-    prediction_id = None
+    prediction_id = await _adopt(generation) if generation.parked is not None else None
     doubts = 0
     while prediction_id is None:
         if doubts > timeouts.DOUBTS_MAX:
@@ -68,9 +70,32 @@ async def submit(generation: Generation) -> str:
         prediction_id = await _send_until_in_doubt(generation) or await _reconcile(generation)
         doubts += 1
     generation.prediction_id = prediction_id
-    generation.accepted_at = workflow.now()
-    generation.told = None
+    generation.accepted_at = generation.accepted_at or workflow.now()
+    if generation.parked is None:
+        generation.told = None
     return prediction_id
+
+
+async def _adopt(generation: Generation) -> str | None:
+    """Take up what the run before this one was parked with; None = there is nothing, so submit.
+
+    Its outcome is waited for even under a cancel: the job is asked about that first.
+    """
+    try:
+        submitted = await generation.to_its_end(_sending(generation, "the prediction, if any"))
+    except ActivityError as error:
+        told = generation.failure_of(error, FailureKind.SUBMISSION_AMBIGUOUS)
+        if told.kind is FailureKind.SUBMISSION_AMBIGUOUS:
+            return await _reconcile(generation)
+        await start_over(generation)
+        return None
+    if generation.stage is Stage.UNRESOLVED:
+        take_up(generation, Stage.UNRESOLVED)
+        if generation.decision is not None:
+            generation.decision.answer = "The provider's job is known by now."
+            generation.decision = None
+    generation.accepted_at = submitted.accepted_at
+    return submitted.prediction_id
 
 
 async def _send_until_in_doubt(generation: Generation) -> str | None:
@@ -90,27 +115,35 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
             if told.kind not in _NOTHING_MADE:
                 raise Ended(told) from None
             generation.stop_if_cancelled()
-            pause = _wait_for(error, told, tries)
-            borne = _still_patient(told, borne, pause)
-            await _pause(generation, told, pause)
+            provider_at_fault = told.kind not in _OUR_OWN
+            if provider_at_fault and borne >= timeouts.SUBMIT_PATIENCE:
+                raise Ended(told) from None
+            waited = await _pause(generation, told, _wait_for(error, told, tries))
+            borne += waited if provider_at_fault else timedelta()
             tries += 1
 
 
 async def _send(generation: Generation) -> str:
-    sending = workflow.start_activity_method(
-        Provider.submit,
-        generation.me,
-        summary="the one paid POST",
-        priority=generation.share,
-        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        **timeouts.SUBMIT,
-    )
+    sending = _sending(generation, "the one paid POST")
     try:
         submitted = await asyncio.shield(sending)
     except asyncio.CancelledError:
         await _drop_unless_begun(sending)
         submitted = await sending
+    # An earlier run may have got it: what the provider keeps, and how long, counts from then.
+    generation.accepted_at = submitted.accepted_at
     return submitted.prediction_id
+
+
+def _sending(generation: Generation, summary: str) -> "workflow.ActivityHandle[Submitted]":
+    return workflow.start_activity_method(
+        Provider.submit,
+        generation.me,
+        summary=summary,
+        priority=generation.share,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        **timeouts.SUBMIT,
+    )
 
 
 async def _drop_unless_begun(sending: "workflow.ActivityHandle[Submitted]") -> None:
@@ -125,21 +158,6 @@ async def _drop_unless_begun(sending: "workflow.ActivityHandle[Submitted]") -> N
         sending.cancel()
 
 
-def _still_patient(told: Failure, borne: timedelta, pause: timedelta) -> timedelta:
-    """How long the provider will have been waited for, of its own fault, after `pause`.
-
-    What it was not asked for is not its fault: an operator's pause, our own pacing, the queue.
-
-    Raises:
-        Ended: it has been too long already.
-    """
-    if told.kind in _OUR_OWN:
-        return borne
-    if borne >= timeouts.SUBMIT_PATIENCE:
-        raise Ended(told)
-    return borne + pause
-
-
 def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
     """Growing pauses, or the provider's own wish where it is longer, as far as patience goes."""
     if told.kind is FailureKind.SUBMITS_PAUSED:
@@ -149,11 +167,16 @@ def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
     return max(own, min(wished or timedelta(), timeouts.SUBMIT_PATIENCE))
 
 
-async def _pause(generation: Generation, told: Failure, pause: timedelta) -> None:
-    """Wait before another submission; a cancel ends the wait and is looked at by the loop."""
-    generation.told = told.while_waiting(generation.money)
+async def _pause(generation: Generation, told: Failure, pause: timedelta) -> timedelta:
+    """Wait before another submission; returns for how long.
+
+    A cancel ends the wait and is looked at by the loop.
+    """
+    since = workflow.now()
+    generation.told = told.while_waiting(generation.generation_id, generation.money)
     generation.enter(Stage.SUBMITTING)
     await generation.rest(pause, f"{told.message} Submitting again after this.")
+    return workflow.now() - since
 
 
 async def _reconcile(generation: Generation) -> str | None:
@@ -162,7 +185,9 @@ async def _reconcile(generation: Generation) -> str | None:
     Returns None where it is proven absent, so that it may be sent again. Nothing is released
     meanwhile, even under a cancel.
     """
-    looks = 0
+    looks = take_up(generation, Stage.UNRESOLVED)
+    if looks and not generation.cancelled:
+        await generation.rest(_between(looks), "Looking again after this.")
     while True:
         reconciled = await _look(generation)
         if generation.decision is not None:
@@ -178,10 +203,16 @@ async def _reconcile(generation: Generation) -> str | None:
                 looks += 1
         if looks == timeouts.RECONCILES_BEFORE_PARKING:
             await _park(generation, reconciled.evidence)
-        pause = timeouts.widening(looks, timeouts.RECONCILE_PAUSE_MIN, timeouts.RECONCILE_PAUSE_MAX)
+        pause = _between(looks)
         if reconciled.look_again_s is not None:
             pause = min(pause, timedelta(seconds=reconciled.look_again_s))
+        elif generation.stage is Stage.UNRESOLVED:
+            hand_over(generation, looks)
         await generation.rest(pause, f"{reconciled.evidence} Looking again after this.")
+
+
+def _between(looks: int) -> timedelta:
+    return timeouts.widening(looks, timeouts.RECONCILE_PAUSE_MIN, timeouts.RECONCILE_PAUSE_MAX)
 
 
 async def _look(generation: Generation) -> Reconciled:

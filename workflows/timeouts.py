@@ -50,6 +50,15 @@ RESERVE = Limits(
     task_queue=TaskQueue.MEDIA,
 )
 
+RESERVE_AGAIN = Limits(
+    # A parked generation's terms, read by the run that continues it: however long PostgreSQL is
+    # away, what may be paid for is not given up.
+    start_to_close_timeout=timedelta(minutes=10),
+    heartbeat_timeout=timedelta(seconds=20),
+    retry_policy=PATIENT,
+    task_queue=TaskQueue.MEDIA,
+)
+
 RESERVE_BATCH = Limits(
     # Up to 500 items; most are a row each, some may be copied from URLs first.
     start_to_close_timeout=timedelta(hours=2),
@@ -77,8 +86,8 @@ STAGE_INPUTS = Limits(
 )
 
 SUBMIT = Limits(
-    # The POST's own limit is 60 s, and the window before it 15 s.
-    start_to_close_timeout=timedelta(seconds=90),
+    # 40 s for a place, a window of 15 s before the POST, whose own limit is 60 s.
+    start_to_close_timeout=timedelta(seconds=130),
     heartbeat_timeout=timedelta(seconds=20),
     # Money: the workflow decides about every further attempt, after it has reconciled.
     retry_policy=RetryPolicy(maximum_attempts=1),
@@ -132,6 +141,24 @@ DELIVER = Limits(
     task_queue=TaskQueue.POLL,
 )
 
+SWEEP = Limits(
+    # A thousand describes, five pages of bills, fifty pages of predictions: minutes at most.
+    start_to_close_timeout=timedelta(minutes=5),
+    heartbeat_timeout=timedelta(seconds=20),
+    # The next sweep looks again, so a look that can't be had holds up the others for a while only.
+    schedule_to_close_timeout=timedelta(minutes=10),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=2), maximum_attempts=3),
+)
+
+SWEEP_MEDIA = Limits(
+    # Once an hour it lists the whole store: a million files of a bucket are a thousand requests.
+    start_to_close_timeout=timedelta(minutes=30),
+    heartbeat_timeout=timedelta(seconds=20),
+    schedule_to_close_timeout=timedelta(minutes=40),
+    retry_policy=RetryPolicy(initial_interval=timedelta(seconds=2), maximum_attempts=2),
+    task_queue=TaskQueue.MEDIA,
+)
+
 CALLBACK_PAUSE_MIN = timedelta(seconds=5)
 CALLBACK_PAUSE_MAX = timedelta(hours=6)
 CALLBACK_PAUSE_FACTOR = 4
@@ -149,7 +176,7 @@ POLL_GRACE = timedelta(minutes=1)
 SUBMIT_PAUSE_MIN = timedelta(seconds=5)
 SUBMIT_PAUSE_MAX = timedelta(minutes=2)
 SUBMIT_PATIENCE = timedelta(minutes=30)
-"""How long a busy or unreachable provider is asked again before the hold is given back."""
+"""How long a busy or unreachable provider is waited for before the hold is given back."""
 
 PAUSED_PAUSE_MAX = timedelta(minutes=10)
 """While an operator has paused submits: at eleven events a look, a month of it stays below the

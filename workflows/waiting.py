@@ -9,12 +9,13 @@ A parked generation ends after the provider's retention only, and then the house
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import timeouts
+from workflows.continuing import hand_over, take_up
 from workflows.contracts.activities import Ledger, Park, PredictionEnd, Provider, Watch, Withdrawn
 from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.queues import TaskQueue
@@ -42,30 +43,36 @@ async def await_completion(generation: Generation, terms: Terms, prediction_id: 
         Ended: it failed there, a cancel was carried out, or the provider's retention is over.
     """
     generation.enter(Stage.GENERATING)
-    watch = _watch(generation, terms, prediction_id)
+    assert generation.accepted_at is not None, "only an accepted job is waited for"
+    watch = _watch(generation, terms, prediction_id, generation.accepted_at)
+    told = generation.told if generation.parked is not None else None
+    looks = take_up(generation, Stage.TIMED_OUT)
     # A cancel that came while the submission ran to its outcome is carried out first.
     if generation.cancelled:
         await _withdraw(generation, watch)
         return
-    told = await _poll(generation, watch)
-    while told is not None and not await _parked(generation, watch, told):
+    if told is None:
+        # An earlier run may have waited for all of its time.
+        in_time = workflow.now() <= watch.deadline_at
+        told = await (_poll if in_time else _look)(generation, watch)
+    while told is not None and not await _parked(generation, watch, told, looks):
         # It still runs: wait actively for another deadline's time.
         generation.told = None
         generation.enter(Stage.GENERATING)
-        watch = _watch(generation, terms, prediction_id)
-        told = await _poll(generation, watch)
+        watch = _watch(generation, terms, prediction_id, workflow.now())
+        told, looks = await _poll(generation, watch), 0
 
 
-async def _parked(generation: Generation, watch: Watch, told: Failure) -> bool:
+async def _parked(generation: Generation, watch: Watch, told: Failure, step: int) -> bool:
     """Stay parked until the job has ended (True), or is to be polled again (False).
 
     It is polled again where it still runs and somebody asks for it, or its deadline lies ahead:
     then something else had stopped the poll, and that has passed.
     """
     seen: Failure | None = told
-    step = 0
     while seen is not None:
         await _park(generation, seen)
+        hand_over(generation, step)
         # A cancel that came while an activity ran is not delivered again to the pause.
         woken = generation.cancelled or await _pause(generation, step)
         if generation.cancelled:
@@ -94,17 +101,19 @@ async def fetch_video(generation: Generation, terms: Terms, prediction_id: str) 
         except ActivityError as error:
             told = generation.failure_of(error, FailureKind.OUTPUT_UNUSABLE)
         await _park(generation, told)
+        hand_over(generation, step)
         await _pause(generation, step)
         step += 1
 
 
-def _watch(generation: Generation, terms: Terms, prediction_id: str) -> Watch:
+def _watch(generation: Generation, terms: Terms, prediction_id: str, since: datetime) -> Watch:
+    """How the job is waited for: its deadline counts from `since`."""
     assert generation.accepted_at is not None, "only an accepted job is waited for"
     return Watch(
         terms=terms,
         prediction_id=prediction_id,
         accepted_at=generation.accepted_at,
-        deadline_at=workflow.now() + timedelta(seconds=terms.quote.deadline_s),
+        deadline_at=since + timedelta(seconds=terms.quote.deadline_s),
     )
 
 

@@ -1,6 +1,7 @@
 """The ledger's Temporal face: reserve, settle, park, close."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from temporalio import activity
 
@@ -10,6 +11,8 @@ from activities.database.pool import Connection, Pool
 from activities.generations import repository as generations
 from activities.ledger import repository as money
 from activities.ledger.admission import Admission
+from activities.ledger.alarms import house_booked
+from activities.ledger.bills import Bills
 from workflows.contracts import activities as contract
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
 from workflows.contracts.failures import REFUSALS, FailureKind, RequestRefused
@@ -20,12 +23,20 @@ from workflows.contracts.terms import Terms
 from workflows.contracts.texts import dollars
 
 
+class _Ending(NamedTuple):
+    """What the ledger did at an end without a video."""
+
+    booked: Booked
+    house_usd_micros: int = 0
+
+
 @dataclass
 class LedgerActivities(contract.Ledger):
-    """What the ledger needs: a pool, and what admits a request."""
+    """What the ledger needs: a pool, what admits a request, and the provider's bills."""
 
     pool: Pool
     admission: Admission
+    bills: Bills
 
     @activity.defn(name="ledger.reserve")
     @boundary
@@ -75,17 +86,16 @@ class LedgerActivities(contract.Ledger):
     @activity.defn(name="ledger.record_usage")
     @boundary
     async def record_usage(self, task: ForGeneration) -> Booked:
-        """Book the quote, once; the correction by the provider's bill is a later entry."""
+        """Book min(bill, quote), once; while there is no bill the quote, corrected by it later."""
+        # No connection is held while the provider is asked.
+        bill = await self.bills.look_up(task.generation_id)
         async with self.pool.acquire() as connection, connection.transaction():
             await generations.lock(connection, task.generation_id)
-            work = await generations.work_of(connection, task.generation_id)
-            booked = await money.settle(
-                connection, task.generation_id, work.terms.quote.cost_usd_micros
-            )
-            await generations.record(
-                connection, task.generation_id, Stage.COMPLETED, {"cost_usd_micros": booked}
-            )
-        return Booked(cost_usd_micros=booked, money=f"{dollars(booked)} was booked.")
+            settled = await self.bills.settle(connection, task.generation_id, bill)
+            booked = {"cost_usd_micros": settled.booked_usd_micros}
+            await generations.record(connection, task.generation_id, Stage.COMPLETED, booked)
+        house_booked(task.generation_id, settled.house_usd_micros)
+        return Booked(cost_usd_micros=settled.booked_usd_micros, money=settled.money)
 
     @activity.defn(name="ledger.park")
     @boundary
@@ -106,7 +116,8 @@ class LedgerActivities(contract.Ledger):
         """End the generation without a video, and say what happened to the money."""
         async with self.pool.acquire() as connection, connection.transaction():
             await generations.lock(connection, task.generation_id)
-            booked = await self._end(connection, task)
+            booked, house_usd_micros = await self._end(connection, task)
+            await self.bills.expect(connection, task.generation_id)
             await generations.record(
                 connection,
                 task.generation_id,
@@ -117,26 +128,29 @@ class LedgerActivities(contract.Ledger):
                 "UPDATE submissions SET payload = NULL WHERE generation_id = $1", task.generation_id
             )
             asked = await connection.fetchval(generations.SQL["request"], task.generation_id)
+        house_booked(task.generation_id, house_usd_micros)
         has_callback = asked is not None and asked.get("callback_url") is not None
         return booked.model_copy(update={"callback": has_callback})
 
-    async def _end(self, connection: Connection, task: Close) -> Booked:
+    async def _end(self, connection: Connection, task: Close) -> _Ending:
         held = await money.reservation_of(connection, task.generation_id)
         if held is None and task.failure.kind in REFUSALS:
             # No tombstone: a refusal before reserving doesn't use the key up.
-            return Booked(cost_usd_micros=0, money="Nothing was charged.")
+            return _Ending(Booked(cost_usd_micros=0, money="Nothing was charged."))
         quoted = held.quoted_usd_micros if held else 0
         if held is not None and held.state == "settled" and task.settle != "provisional":
             booked = await money.settle(connection, task.generation_id, quoted)
-            return Booked(cost_usd_micros=booked, money=f"{dollars(booked)} was booked before.")
+            told = f"{dollars(booked)} was booked before."
+            return _Ending(Booked(cost_usd_micros=booked, money=told))
         in_doubt = task.unless_submitted and held is not None and held.state == "reserved"
         if task.settle == "provisional" or (
             in_doubt and await connection.fetchval(money.SQL["submitted"], task.generation_id)
         ):
             booked = await money.settle(connection, task.generation_id, quoted, provisional=True)
             told = f"{dollars(booked)} was booked for now; the provider's bill corrects it."
-            return Booked(cost_usd_micros=booked, money=told)
+            return _Ending(Booked(cost_usd_micros=booked, money=told))
         house = quoted if task.settle == "house" else 0
         released = await money.release(connection, task.generation_id, house_usd_micros=house)
         told = f"The {dollars(released)} that was reserved is released." if released else ""
-        return Booked(cost_usd_micros=0, money=f"Nothing was charged. {told}".strip())
+        closed = Booked(cost_usd_micros=0, money=f"Nothing was charged. {told}".strip())
+        return _Ending(closed, house if released else 0)

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from activities.database.pool import Connection
 from activities.database.statements import statements
+from activities.ledger.limits import SPANS, Standing, caps_of, stopped_by_cap, stopped_by_plan
 from activities.ledger.settings import LedgerSettings
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.texts import dollars
 
 SQL = statements("activities.ledger", "queries.sql")
 
@@ -44,7 +44,7 @@ class Reservation(NamedTuple):
 class _Entry(NamedTuple):
     """One movement; without a balance it is the house's."""
 
-    kind: Literal["reserve", "settle", "release"]
+    kind: Literal["reserve", "settle", "release", "correct"]
     balance_id: int | None
     videos_reserved: int = 0
     videos_settled: int = 0
@@ -65,10 +65,7 @@ async def plan_of(connection: Connection, user_id: str, settings: LedgerSettings
     """
     row = await connection.fetchrow(SQL["plan"], user_id, settings.default_plan)
     if row is None:
-        raise RequestRefused(
-            FailureKind.NO_PLAN,
-            f"user_id: {user_id!r} is on no plan, and there is no default plan.",
-        )
+        raise _no_plan(user_id)
     return Plan(**row)
 
 
@@ -88,15 +85,15 @@ async def hold(
     """Reserve one video and its cost in the user's present period.
 
     A second hold of the same generation holds nothing more. Where this raises, the caller's
-    transaction must be rolled back.
+    transaction must be rolled back. One transaction holds for one user: a period is opened before
+    the locks are taken.
 
     Raises:
         RequestRefused: over the plan's videos or cost, over the deployment's cap, no plan, or a
             tombstone says that the generation was ended before.
     """
     now = await connection.fetchval("SELECT now()")
-    plan = await plan_of(connection, user_id, settings)
-    balance_id = await _balance_at(connection, user_id, plan, now)
+    balance_id = await _balance_at(connection, user_id, now, settings)
     inserted = await connection.fetchval(
         SQL["insert_reservation"], generation_id, balance_id, cost_usd_micros, _day(now)
     )
@@ -107,12 +104,9 @@ async def hold(
         raise RequestRefused(
             FailureKind.ALREADY_CLOSED, "The generation has ended before it began."
         )
+    await _lock(connection, _day(now), balance_id)
+    await _take(connection, balance_id, user_id, cost_usd_micros, settings)
     await _spend(connection, cost_usd_micros, _day(now), settings)
-    held = await connection.fetchval(
-        SQL["hold"], balance_id, cost_usd_micros, plan.videos_limit, plan.cost_limit_usd_micros
-    )
-    if held is None:
-        raise await over_limit(connection, user_id, plan, cost_usd_micros, now)
     entry = _Entry("reserve", balance_id, videos_reserved=1, reserved_usd_micros=cost_usd_micros)
     await _enter(connection, generation_id, entry)
 
@@ -167,36 +161,17 @@ async def release(connection: Connection, generation_id: str, *, house_usd_micro
     return hold_.quoted_usd_micros
 
 
-async def over_limit(
-    connection: Connection, user_id: str, plan: Plan, cost_usd_micros: int, now: datetime
-) -> RequestRefused:
-    """The refusal that names the limit which stops this user now."""
-    row = await connection.fetchrow(SQL["balance"], user_id, now)
-    assert row is not None, "a balance is opened before it is held against"
-    resets = f"the period ends {row['ends_at']:%Y-%m-%d %H:%M} UTC"
-    videos = row["videos_reserved"] + row["videos_settled"]
-    if plan.videos_limit is not None and videos + 1 > plan.videos_limit:
-        return RequestRefused(
-            FailureKind.QUOTA_EXCEEDED,
-            f"videos: {videos} of the {plan.videos_limit} of plan {plan.title} are used; {resets}.",
-        )
-    taken = row["reserved_usd_micros"] + row["settled_usd_micros"]
-    return RequestRefused(
-        FailureKind.QUOTA_EXCEEDED,
-        f"cost: {dollars(cost_usd_micros)} more than the {dollars(taken)} used would pass the"
-        f" {dollars(plan.cost_limit_usd_micros or 0)} of plan {plan.title}; {resets}.",
-    )
-
-
-async def _balance_at(connection: Connection, user_id: str, plan: Plan, now: datetime) -> int:
+async def _balance_at(
+    connection: Connection, user_id: str, now: datetime, settings: LedgerSettings
+) -> int:
     """The id of the balance whose period holds `now`, opened when it is the period's first."""
-    row = await connection.fetchrow(SQL["balance"], user_id, now)
-    if row is None:
+    while (balance_id := await connection.fetchval(SQL["balance"], user_id, now)) is None:
+        # Another transaction may open one at the same time. Where that ends or begins between its
+        # moment and ours, nothing is opened here, and the next look finds the room it has left.
+        plan = await plan_of(connection, user_id, settings)
         starts_at, ends_at = await period_at(connection, user_id, plan, now)
         await connection.execute(SQL["open_balance"], user_id, starts_at, ends_at)
-        row = await connection.fetchrow(SQL["balance"], user_id, now)
-    assert row is not None, "the period that was opened holds now"
-    return row["balance_id"]
+    return balance_id
 
 
 async def period_at(
@@ -210,18 +185,44 @@ async def period_at(
     return row["starts_at"], row["ends_at"]
 
 
+async def _lock(connection: Connection, day: object, balance_id: int) -> None:
+    """Wait for whoever moves this money: spending day, spending month, balance."""
+    if len(await connection.fetch(SQL["lock_spending"], day)) < len(SPANS):
+        await connection.execute(SQL["open_spending"], day)
+        await connection.fetch(SQL["lock_spending"], day)
+    await connection.execute(SQL["lock_balance"], balance_id)
+
+
+async def _take(
+    connection: Connection,
+    balance_id: int,
+    user_id: str,
+    cost_usd_micros: int,
+    settings: LedgerSettings,
+) -> None:
+    """One video and the cost from the user's plan, by one conditional update."""
+    row = await connection.fetchrow(
+        SQL["hold"], balance_id, user_id, settings.default_plan, cost_usd_micros
+    )
+    assert row is not None, "the balance was locked"
+    if row["title"] is None:
+        raise _no_plan(user_id)
+    if not row["is_taken"]:
+        seen = Standing(*(row[name] for name in Standing._fields))
+        refusal = stopped_by_plan(seen, cost_usd_micros)
+        assert refusal is not None, "the statement judged by the same numbers"
+        raise RequestRefused(refusal.kind, refusal.message)
+
+
 async def _spend(
     connection: Connection, cost_usd_micros: int, day: object, settings: LedgerSettings
 ) -> None:
-    await connection.execute(SQL["open_spending"], day)
-    limits = {"day": settings.day_limit_usd_micros, "month": settings.month_limit_usd_micros}
-    for span, limit in limits.items():
+    """The cost from each of the deployment's caps, by one conditional update each."""
+    for span, limit in caps_of(settings).items():
         if await connection.fetchval(SQL["spend"], span, day, cost_usd_micros, limit) is None:
-            raise RequestRefused(
-                FailureKind.SPEND_LIMIT_REACHED,
-                f"cost: {dollars(cost_usd_micros)} more would pass this deployment's"
-                f" {dollars(limit or 0)} for this {span}.",
-            )
+            assert limit is not None, "without a cap the row is taken from"
+            refusal = stopped_by_cap(span, limit, cost_usd_micros)
+            raise RequestRefused(refusal.kind, refusal.message)
 
 
 async def _end(
@@ -250,5 +251,44 @@ async def _enter(connection: Connection, generation_id: str, entry: _Entry) -> N
     await connection.execute(SQL["enter"], generation_id, account, *entry)
 
 
+def _no_plan(user_id: str) -> RequestRefused:
+    return RequestRefused(
+        FailureKind.NO_PLAN, f"user_id: {user_id!r} is on no plan, and there is no default plan."
+    )
+
+
 def _day(now: datetime) -> object:
     return now.astimezone(UTC).date()
+
+
+async def correct(
+    connection: Connection,
+    hold_: Reservation,
+    *,
+    videos: int = 0,
+    user_usd_micros: int = 0,
+    house_usd_micros: int = 0,
+) -> None:
+    """Book what a bill changes, by one new entry per account; never refused.
+
+    The amounts are differences to what is booked and may be negative. They belong to the period and
+    the day of the hold, which the caller has locked by `reservation_of`.
+    """
+    if user_usd_micros or house_usd_micros:
+        # A tombstone's day may have none.
+        await connection.execute(SQL["open_spending"], hold_.spent_on)
+        spent = user_usd_micros + house_usd_micros
+        await connection.execute(SQL["end_spending"], hold_.spent_on, 0, spent)
+    if videos or user_usd_micros:
+        settled = (hold_.balance_id, 0, 0, videos, user_usd_micros)
+        await connection.execute(SQL["end_hold"], *settled)
+        entry = _Entry(
+            "correct",
+            hold_.balance_id,
+            videos_settled=videos,
+            settled_usd_micros=user_usd_micros,
+        )
+        await _enter(connection, hold_.generation_id, entry)
+    if house_usd_micros:
+        loss = _Entry("correct", None, settled_usd_micros=house_usd_micros)
+        await _enter(connection, hold_.generation_id, loss)

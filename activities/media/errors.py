@@ -27,9 +27,7 @@ and a status at most: never a path of this machine, a URL's path or query, or a 
 # A leaf is named by its situation, as in every error tree of this project.
 
 import errno
-import re
 
-_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]")
 _NAME_LENGTH_MAX = 80
 
 
@@ -47,7 +45,8 @@ class MediaInvalid(MediaError):
     """
 
     def __init__(self, what: str, reason: str, allowed: str) -> None:
-        self.what = _NOT_PRINTABLE.sub("?", what)[:_NAME_LENGTH_MAX]
+        what = what[:_NAME_LENGTH_MAX]
+        self.what = "".join(c if c.isprintable() else "?" for c in what)
         self.reason = reason
         self.allowed = allowed
         super().__init__(f"{self.what} {reason}; allowed: {allowed}")

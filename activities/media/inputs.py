@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -13,7 +13,14 @@ from activities.database.statements import statements
 from activities.generations.repository import user_hash
 from activities.media.decoding import inspect
 from activities.media.documents import parse_document, read_document, tell
-from activities.media.errors import FetchError, FetchFailed, MediaInvalid, NotStored
+from activities.media.errors import (
+    DecoderCrashed,
+    DecodingFailed,
+    FetchError,
+    FetchFailed,
+    MediaInvalid,
+    NotStored,
+)
 from activities.media.fetching import fetch, guarded_input_policy
 from activities.media.keys import input_key
 from activities.media.settings import MediaSettings
@@ -21,6 +28,8 @@ from activities.media.store import MediaStore
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.ids import media_id_for
 from workflows.contracts.media import (
+    AudioFacts,
+    ImageFacts,
     InputFacts,
     MediaById,
     MediaFacts,
@@ -81,7 +90,7 @@ class Inputs:
 
         Raises:
             RequestRefused: `invalid_media`: it isn't what `role` needs, and why.
-            MediaError: the decoder or the store gave no answer.
+            MediaError: the store gave no answer.
         """
         facts = await self.measure(path, role)
         check(facts)
@@ -100,19 +109,32 @@ class Inputs:
         """What a local file is, by decoding it; nothing is stored.
 
         Raises:
-            RequestRefused: `invalid_media`: it isn't what `role` needs, and why.
-            MediaError: the decoder gave no answer.
+            RequestRefused: `invalid_media`: it isn't what `role` needs, or takes more time or
+                memory to decode than is allowed.
         """
         try:
             match KINDS[role]:
                 case "document":
                     return await asyncio.to_thread(read_document, path, role)
                 case "audio":
-                    return await inspect("audio", path, self._settings)
+                    return await self._inspected("audio", path)
                 case _:
-                    return await inspect("image", path, self._settings)
+                    return await self._inspected("image", path)
         except MediaInvalid as error:
             raise RequestRefused(FailureKind.INVALID_MEDIA, f"{role}: {error}.") from error
+        except DecodingFailed as error:
+            # The limits are the same tomorrow: tried again, one bomb would take a worker's day.
+            told = f"{role}: {error}; allowed: what decodes within this deployment's limits."
+            raise RequestRefused(FailureKind.INVALID_MEDIA, told) from error
+
+    async def _inspected(
+        self, kind: Literal["image", "audio"], path: Path
+    ) -> ImageFacts | AudioFacts:
+        try:
+            return await inspect(kind, path, self._settings)
+        except DecoderCrashed:
+            # The machine may have been short of memory; what crashes twice would for ever.
+            return await inspect(kind, path, self._settings)
 
     async def document(self, user_id: str, media_id: str, role: Role) -> dict[str, Any]:
         """The JSON object of a stored scene or story.

@@ -39,6 +39,15 @@ def poster_key(owner: str, generation_digest: str, sha256: str, suffix: str = ".
     return f"posters/{_place(owner, generation_digest)}/{_name(sha256, suffix)}"
 
 
+def digest_in(key: str) -> str | None:
+    """The generation's digest in the key of an output or a poster; None in any other key."""
+    match key.split("/"):
+        case [("outputs" | "posters"), _, digest, _]:
+            return digest
+        case _:
+            return None
+
+
 def check_key(key: str) -> str:
     """The key itself.
 

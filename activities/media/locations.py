@@ -14,6 +14,7 @@ _AUTHORITY = re.compile(
     r"(?P<host>[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )
 _UNCLEAR = re.compile(r"[\x00-\x20\x7f\\]")
+_NOT_PLAIN = "the URL is not a plain https address"
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -44,9 +45,15 @@ class Location:
         Raises:
             UrlRefused: That is no URL of ours.
         """
-        return parse_location(
-            urljoin(f"{self.scheme}://{self.host_header}{self.target}", reference)
-        )
+        if _UNCLEAR.search(reference):
+            # `urljoin` drops some of these without a word.
+            raise UrlRefused(_NOT_PLAIN)
+        try:
+            url = urljoin(f"{self.scheme}://{self.host_header}{self.target}", reference)
+        except ValueError:
+            # A bracket without its other half.
+            raise UrlRefused(_NOT_PLAIN) from None
+        return parse_location(url)
 
 
 def parse_location(url: str) -> Location:
@@ -58,7 +65,7 @@ def parse_location(url: str) -> Location:
     """
     match = _URL.fullmatch(url)
     if not match or len(url) > _URL_LENGTH_MAX or _UNCLEAR.search(url):
-        raise UrlRefused("the URL is not a plain https address")
+        raise UrlRefused(_NOT_PLAIN)
     scheme, authority = match["scheme"].lower(), match["authority"]
     if scheme not in _PORTS:
         raise UrlRefused(f"the URL begins with {scheme[:16]}://; allowed: https://")

@@ -1,6 +1,7 @@
 """The provider's Temporal face: stage, submit, reconcile, poll, withdraw."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from activities.provider.errors import (
     ProviderError,
 )
 from activities.provider.identity import ProviderChanged
+from activities.provider.pacing import HeldBack
 from activities.provider.polling import interval_s, look
 from activities.provider.reconciliation import Reconciliation
 from activities.provider.staging import Staging
@@ -43,6 +45,12 @@ from workflows.contracts.activities import (
 from workflows.contracts.failures import FailureKind, failure
 from workflows.contracts.stages import Stage
 
+WAITS_IN_SLOT_S = 40.0
+"""Who goes back to the queue's end after this loses a turn that was fair; the POST and its window
+need the rest of the activity's time (`workflows.timeouts.SUBMIT`)."""
+
+PLACE_LOOK_S = 1.0
+
 
 @dataclass
 class ProviderActivities(contract.Provider):
@@ -55,6 +63,8 @@ class ProviderActivities(contract.Provider):
     reconciliation: Reconciliation
     pace: Callable[[float], float] = interval_s
     """From a job's age to the pause before the next look, both in seconds."""
+    waits_in_slot_s: float = WAITS_IN_SLOT_S
+    """How long a submission that our pacing holds back keeps its slot."""
 
     @activity.defn(name="provider.stage_inputs")
     @boundary
@@ -72,14 +82,37 @@ class ProviderActivities(contract.Provider):
         workflow believes it.
         """
         async with heartbeats():
-            return await _outlasting_a_cancel(self._submit(task.generation_id))
+            return await _outlasting_a_cancel(self._adopt_or_submit(task.generation_id))
+
+    async def _adopt_or_submit(self, generation_id: str) -> Submitted:
+        accepted = await self.submissions.accepted(generation_id)
+        if accepted is not None:
+            # An earlier run's. It sends nothing, so neither pause nor pacing is meant for it.
+            return Submitted(**accepted._asdict())
+        return await self._submit(generation_id)
 
     async def _submit(self, generation_id: str) -> Submitted:
-        await self._require_running()
+        """Submit in turn: for a short wait the slot is kept, and with it the queue's order."""
+        give_up_at = time.monotonic() + self.waits_in_slot_s
+        while True:
+            await self._require_running()
+            try:
+                return await self._submit_now(generation_id)
+            except HeldBack as held:
+                left_s = give_up_at - time.monotonic()
+                if _is_unwanted() or left_s <= max(held.retry_after_s or 0, PLACE_LOOK_S):
+                    raise
+            await asyncio.sleep(PLACE_LOOK_S)
+
+    async def _submit_now(self, generation_id: str) -> Submitted:
         try:
             return Submitted(prediction_id=await self.submissions.submit(generation_id))
         except InFlight:
             raise _ambiguous("Another process is sending.") from None
+        except Overloaded as error:
+            # Who was told so tells everybody, and waits as long as all.
+            error.retry_after_s = await self.submissions.pacing.slow_down(error.retry_after_s)
+            raise
 
     async def _require_running(self) -> None:
         paused = await self.pool.fetchval("SELECT true FROM deployment WHERE name = 'paused'")
@@ -92,7 +125,7 @@ class ProviderActivities(contract.Provider):
     async def reconcile(self, task: Doubt) -> Reconciled:
         """One look for a prediction whose id was never received."""
         async with heartbeats():
-            return await self.reconciliation.reconcile(task.generation_id)
+            return await self.reconciliation.reconcile(task.generation_id, hinted=task.hinted)
 
     @activity.defn(name="provider.resolve")
     @boundary
@@ -196,6 +229,11 @@ async def _outlasting_a_cancel(work: Coroutine[Any, Any, Submitted]) -> Submitte
             if task.cancelled():
                 raise _ambiguous("The worker stopped while it was sending.") from None
     return task.result()
+
+
+def _is_unwanted() -> bool:
+    """Whether nobody waits for this attempt any more: it was cancelled, or its worker stops."""
+    return activity.is_cancelled() or activity.is_worker_shutdown()
 
 
 def _ambiguous(message: str) -> ApplicationError:

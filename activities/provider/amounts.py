@@ -28,7 +28,8 @@ def quoted_usd_micros(data: JsonValue) -> int:
     Raises:
         ValueError: no price, a negative one, or a currency other than USD.
     """
-    if not isinstance(data, dict) or data.get("currency", "USD") not in {"USD", "usd"}:
+    # A tuple, since whatever stands there need not be hashable.
+    if not isinstance(data, dict) or data.get("currency", "USD") not in ("USD", "usd"):
         raise ValueError("not a price in USD")
     discounted = data.get("discounted_price")
     price = usd_micros(data.get("price") if discounted is None else discounted)

@@ -33,7 +33,7 @@ PROVIDER_MESSAGE_CHARS_MAX = 300
 _URL_WITH_TAIL = re.compile(r"(https?://[^\s\"'<>?#]*)[?#][^\s\"'<>]*", re.IGNORECASE)
 _URL_USER = re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE)
 _TOKEN = re.compile(r"\b(bearer\s+|whsec_)[^\s\"',;<>]+", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class ProviderError(Exception):
@@ -216,7 +216,8 @@ def scrub(text: str, secret: str) -> str:
     """
     clean = text.replace(secret, "***") if secret else text
     clean = _URL_WITH_TAIL.sub(r"\1?***", _URL_USER.sub(r"\1", clean))
-    clean = _UNPRINTABLE.sub(" ", _TOKEN.sub(r"\1***", clean)).strip()
+    clean = _CONTROLS.sub(" ", _TOKEN.sub(r"\1***", clean))
+    clean = "".join(c if c.isprintable() else " " for c in clean).strip()
     if len(clean) > PROVIDER_MESSAGE_CHARS_MAX:
         clean = clean[: PROVIDER_MESSAGE_CHARS_MAX - 1] + "…"
     return clean

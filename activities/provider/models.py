@@ -312,9 +312,10 @@ def _time(value: JsonValue) -> datetime | None:
         return None
     try:
         at = _TIME.validate_python(value)
-    except ValidationError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValidationError, OverflowError):
+        # The calendar's first and last day are another year's in UTC.
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _any_true(value: JsonValue) -> bool:

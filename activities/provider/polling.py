@@ -20,10 +20,10 @@ def interval_s(
 ) -> float:
     """Seconds until the next look at a job of this age: from `shortest_s` to 15, ±20 %.
 
-    `jitter` from 0 to 1 replaces the random one.
+    A `shortest_s` above 15 is kept at every age. `jitter` from 0 to 1 replaces the random one.
     """
     share = min(1.0, max(0.0, age_s) / _GROWS_OVER_S)
-    interval = shortest_s + (POLL_INTERVAL_S_MAX - shortest_s) * share
+    interval = shortest_s + max(0.0, POLL_INTERVAL_S_MAX - shortest_s) * share
     shift = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
     return interval * (0.8 + 0.4 * shift)
 

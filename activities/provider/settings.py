@@ -4,6 +4,7 @@ Constructing the model reads the environment, importing it doesn't: an entry poi
 hands the frozen model on.
 """
 
+import ipaddress
 from typing import Annotated
 
 import httpx
@@ -41,8 +42,52 @@ def _plain_address(value: str) -> str:
     return str(url).rstrip("/")
 
 
+def _public_address(value: str) -> str:
+    """Where the provider calls us: over TLS, since the address is a secret, but for loopback."""
+    try:
+        address = _plain_address(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace("the provider's base URL", "the public URL")) from error
+    url = httpx.URL(address)
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise ValueError("the public URL must start with https://; http:// only on loopback")
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 PlainAddress = Annotated[str, AfterValidator(_plain_address)]
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class PacingSettings(BaseSettings):
+    """How fast the provider's account may be used; its level says how fast it takes jobs.
+
+    All workers of a deployment are given the same: the pace is the account's, not theirs.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+    )
+
+    starts_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        validation_alias="STILLMOTION_STARTS_PER_MINUTE",
+        description="Submissions a minute, of all workers together; unset = as the provider takes",
+    )
+    jobs_in_flight_max: int | None = Field(
+        default=None,
+        ge=1,
+        validation_alias="STILLMOTION_JOBS_IN_FLIGHT_MAX",
+        description="Jobs at the provider at once, of all workers together; unset = no limit",
+    )
 
 
 class ProviderSettings(BaseSettings):
@@ -79,10 +124,29 @@ class ProviderSettings(BaseSettings):
     poll_interval_s: float = Field(
         default=POLL_INTERVAL_S,
         ge=0.1,
-        le=POLL_INTERVAL_S_MAX,
+        le=300,
         allow_inf_nan=False,
         validation_alias="STILLMOTION_POLL_INTERVAL_S",
-        description="Seconds between the first looks at a job; they grow to 15 with its age.",
+        description=(
+            "Seconds between the first looks at a job; they grow to 15 with its age, and stay as"
+            " they are where they are longer."
+        ),
+    )
+    public_url: PublicAddress | None = Field(
+        default=None,
+        validation_alias="STILLMOTION_PUBLIC_URL",
+        description=(
+            "Where the provider reaches `stillmotion api`, as https://video.example.com; with it,"
+            " each submission asks for a webhook there."
+        ),
+    )
+    price_check: bool = Field(
+        default=False,
+        validation_alias="STILLMOTION_PRICE_CHECK",
+        description=(
+            "Whether the provider is asked for its price before each submission; one above the"
+            " quote is not submitted."
+        ),
     )
     connect_timeout_s: Seconds = Field(
         default=10,

@@ -4,14 +4,20 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import structlog
+from pydantic import JsonValue
+
 from activities.database.pool import Pool
 from activities.generations.repository import Work, work_of
 from activities.media.nonces import with_nonce
 from activities.media.store import MediaStore
+from activities.provider.errors import NotFound
 from activities.provider.submissions import StagedUrlTaken, Submissions
 from activities.provider.wavespeed import WaveSpeed
+from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.ids import generation_digest
 from workflows.contracts.media import PROVIDER_ROLES
+from workflows.contracts.texts import dollars
 
 _SUFFIXES = {
     "image/jpeg": "jpg",
@@ -27,17 +33,27 @@ _SUFFIXES = {
 }
 _TRIES = 3
 
+log = structlog.get_logger()
+
 
 class Staging:
     """Uploads from the media store to the provider."""
 
     def __init__(
-        self, pool: Pool, store: MediaStore, client: WaveSpeed, submissions: Submissions
+        self,
+        pool: Pool,
+        store: MediaStore,
+        client: WaveSpeed,
+        submissions: Submissions,
+        *,
+        price_check: bool = False,
     ) -> None:
         self._pool = pool
         self._store = store
         self._client = client
         self._submissions = submissions
+        self._price_check = price_check
+        self._unpriced = set[str]()
 
     async def stage(self, generation_id: str) -> int:
         """Upload pictures and sound and write the submission down; returns how many there are.
@@ -48,6 +64,7 @@ class Staging:
 
         Raises:
             StagedUrlTaken: the provider gave a URL of another generation three times.
+            RequestRefused: `price_above_quote`, where the price is checked.
         """
         async with self._pool.acquire() as connection:
             work = await work_of(connection, generation_id)
@@ -61,6 +78,8 @@ class Staging:
             body = {**work.body, **urls}
             if work.prompt is not None:
                 body["prompt"] = work.prompt
+            if self._price_check:
+                await self._check_price(work, body)
             try:
                 await self._submissions.prepare(
                     generation_id, work.terms.provider_path, urls["image"], body
@@ -71,6 +90,30 @@ class Staging:
             else:
                 break
         return len(urls)
+
+    async def _check_price(self, work: Work, body: dict[str, JsonValue]) -> None:
+        """Refuse what would cost more than was reserved.
+
+        The provider measures the sound itself, so it is asked with the uploaded inputs.
+
+        Raises:
+            RequestRefused: `price_above_quote`.
+            ProviderError: it could not be asked; nothing is sent unchecked.
+        """
+        path, quoted = work.terms.provider_path, work.terms.quote.cost_usd_micros
+        try:
+            price = await self._client.price(path, body)
+        except NotFound:
+            if path not in self._unpriced:
+                self._unpriced.add(path)
+                log.warning("the provider tells no price: it is not checked", model=path)
+            return
+        if price > quoted:
+            raise RequestRefused(
+                FailureKind.PRICE_ABOVE_QUOTE,
+                f"price: the provider asks {dollars(price)} now;"
+                f" allowed: the {dollars(quoted)} that was quoted.",
+            )
 
     async def _upload(self, work: Work, role: str, *, apart: bool = False) -> str:
         row = await self._pool.fetchrow(

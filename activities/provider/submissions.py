@@ -29,7 +29,9 @@ from activities.database.statements import statements
 from activities.generations import repository as generations
 from activities.provider.errors import NotSent, ProviderError, SubmissionAmbiguous
 from activities.provider.identity import ProviderIdentity
+from activities.provider.pacing import Pacing
 from activities.provider.wavespeed import WaveSpeed
+from activities.provider.webhooks import webhook_url
 from workflows.contracts.stages import TERMINAL, Stage
 
 SQL = statements("activities.provider", "submissions.sql")
@@ -71,6 +73,14 @@ class Submission(NamedTuple):
     now: datetime
 
 
+class Accepted(NamedTuple):
+    """What the provider took for a generation."""
+
+    prediction_id: str
+    accepted_at: datetime
+    """By the database's clock."""
+
+
 class Submissions:
     """The submissions of all generations to one provider account."""
 
@@ -80,11 +90,16 @@ class Submissions:
         client: WaveSpeed,
         *,
         clock: Callable[[], float] = running_and_suspended_s,
+        public_url: str | None = None,
+        jobs_in_flight_max: int | None = None,
     ) -> None:
+        """With a `public_url`, under which our API is, each POST asks for a webhook there."""
         self._pool = pool
         self._client = client
         self._clock = clock
+        self._public_url = public_url
         self.identity = ProviderIdentity(client.base_url, client.key_fingerprint)
+        self.pacing = Pacing(pool, client.base_url, jobs_in_flight_max)
 
     async def prepare(
         self,
@@ -129,6 +144,21 @@ class Submissions:
         columns: dict[str, Any] = dict(row)
         return Submission(**columns)
 
+    async def accepted(self, generation_id: str) -> Accepted | None:
+        """What an earlier attempt or run got, if anything was sent: it needs no turn and no place.
+
+        Raises:
+            SubmissionAmbiguous: it is not known what became of it: reconcile.
+        """
+        row = await self.read(generation_id)
+        if row is None:
+            return None
+        if row.prediction_id is not None and row.accepted_at is not None:
+            return Accepted(row.prediction_id, row.accepted_at)
+        if row.state in {"sending", "unknown"}:
+            raise SubmissionAmbiguous("An earlier submission's outcome is unknown.")
+        return None
+
     async def now(self) -> datetime:
         """The database's clock, which all times of a submission are by."""
         return await self._pool.fetchval("SELECT now()")
@@ -139,11 +169,13 @@ class Submissions:
         Raises:
             SubmissionAmbiguous: an earlier attempt's or this one's outcome is unknown: reconcile.
             InFlight: another process is sending.
+            HeldBack: it is not its turn, or no place is free; the row is as it was.
             ProviderError: any other leaf: nothing was made, and the row says so.
         """
         async with self.locked(generation_id) as connection:
             row = await self.read_on(connection, generation_id)
-            assert row is not None, "inputs are staged before the submission"
+            if row is None:
+                raise NotSent("The inputs are not at the provider yet.")
             if row.prediction_id is not None:
                 return row.prediction_id
             if row.state in {"sending", "unknown"}:
@@ -152,10 +184,13 @@ class Submissions:
 
     async def _send(self, connection: Connection, row: Submission) -> str:
         assert row.payload is not None, "a submission that may be sent has its body"
+        await self.pacing.require_turn()
+        told_at = await self._webhook_url(connection, row.generation_id)
         # Before the commit, so that the window ends no later here than in the row.
         deadline = self._clock() + SEND_WINDOW_S
         async with connection.transaction():
             await generations.lock(connection, row.generation_id)
+            await self.pacing.take_place(connection)
             attempt = await connection.fetchval(SQL["sending"], row.generation_id, SEND_WINDOW_S)
             await connection.execute(SQL["attempt"], row.generation_id, attempt, "sending", "")
             # Only an unresolved one moves: it was proven absent.
@@ -167,7 +202,10 @@ class Submissions:
 
         try:
             prediction_id = await self._client.submit(
-                row.provider_path, row.payload, before_send=within_the_window
+                row.provider_path,
+                row.payload,
+                webhook_url=told_at,
+                before_send=within_the_window,
             )
         except BaseException as error:
             # Also a cancel: the reply is lost then, as with a timeout.
@@ -176,6 +214,13 @@ class Submissions:
             raise
         await asyncio.shield(self._accept_or_log(row.generation_id, prediction_id))
         return prediction_id
+
+    async def _webhook_url(self, connection: Connection, generation_id: str) -> str | None:
+        """Where the provider is to tell of this job; it goes into the POST and nowhere else."""
+        if self._public_url is None:
+            return None
+        hash_key = await connection.fetchval(generations.SQL["hash_key"])
+        return webhook_url(self._public_url, hash_key, generation_id)
 
     async def _doubt(self, generation_id: str, state: str, evidence: str) -> None:
         async with self._pool.acquire() as connection, connection.transaction():

@@ -137,7 +137,8 @@ class Wire:
         """A request that streams a file, to any host and with just these headers.
 
         Raises:
-            MalformedReply: the URL or a header, which a reply gave us, can't be used.
+            MalformedReply: the URL or a header, which a reply gave us, can't be used; or the file
+                would go in the clear, though the provider itself is asked over TLS.
         """
         timeout = self._timeout(self._settings.upload_timeout_s)
         try:
@@ -146,7 +147,8 @@ class Wire:
             )
         except (httpx.InvalidURL, ValueError):
             raise errors.MalformedReply from None
-        if (request.url.port or 0) > PORT_MAX:
+        in_the_clear = request.url.scheme != "https" and self._settings.base_url[:6] == "https:"
+        if (request.url.port or 0) > PORT_MAX or in_the_clear:
             raise errors.MalformedReply
         return request
 

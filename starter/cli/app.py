@@ -28,7 +28,9 @@ from starter.cli import (
     money,
     operating,
     processes,
+    releasing,
     starting,
+    sweeping,
 )
 from starter.cli.context import Context
 from starter.cli.output import Mode, Output
@@ -97,9 +99,12 @@ _register(
         "dev": processes.dev,
         "demo": demo.demo,
         "worker": processes.worker,
+        "api": processes.api,
         "sandbox": processes.sandbox,
         "migrate": processes.migrate,
         "doctor": doctor.doctor,
+        "release": releasing.release,
+        "sweep": sweeping.sweep,
         "pause": operating.pause,
         "unpause": operating.unpause,
     },

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue as TaskQueueMessage
@@ -26,6 +26,11 @@ from activities.ledger.catalogues import load_catalogue
 from activities.ledger.repository import SQL as LEDGER
 from activities.provider.settings import ProviderSettings
 from activities.provider.wavespeed import WaveSpeed
+from starter.api.settings import provider_settings
+from starter.cli.pacing_checks import pacing
+from starter.cli.sweep_checks import findings, sweeper
+from starter.cli.version_checks import versions
+from starter.cli.webhook_checks import webhooks
 from starter.places import connect_temporal, store_of
 from workflows.contracts.queues import SEARCH_ATTRIBUTES, TaskQueue
 from workflows.contracts.texts import dollars
@@ -37,8 +42,6 @@ if TYPE_CHECKING:
 
 SKEW_S_MAX = 2.0
 """Ours and the database's clock: ETAs and deadlines are told by either."""
-
-SANDBOX_KEY = "sandbox"
 
 
 class Check(NamedTuple):
@@ -88,6 +91,18 @@ async def run_checks(place: "Place") -> list[Check]:
             )
         )
         found += await _of_provider(place)
+        found.append(await _checked("webhooks", webhooks, "stillmotion doctor --settings"))
+        found.append(
+            await _checked(
+                "pacing",
+                lambda: pacing(place.provider_url, parts.pool, parts.temporal),
+                "stillmotion doctor --settings",
+            )
+        )
+        found += [
+            await _checked("sweeper", lambda: sweeper(pool, temporal), "stillmotion migrate"),
+            await _checked("findings", lambda: findings(pool), "stillmotion migrate"),
+        ]
     return found
 
 
@@ -236,7 +251,8 @@ async def _of_temporal(client: "Client") -> list[Check]:
         await _checked(f"queue {queue}", _pollers(client, queue), "stillmotion worker")
         for queue in TaskQueue
     ]
-    return [*found, *queues]
+    versioned = await _checked("versions", lambda: versions(client), "stillmotion doctor")
+    return [*found, *queues, versioned]
 
 
 def _pollers(client: "Client", queue: TaskQueue) -> Callable[[], Awaitable[str]]:
@@ -289,15 +305,6 @@ async def _of_provider(place: "Place") -> list[Check]:
         # A host that only starts generations needs no key: its workers do.
         return [Check("provider", ok=True, detail="not looked at: no WAVESPEED_API_KEY here")]
     return [check]
-
-
-def provider_settings(place: "Place") -> ProviderSettings:
-    """What the stack's workers use; without a stack, or with a live one, the environment's."""
-    if place.stack is None or place.stack.live:
-        return ProviderSettings()
-    return ProviderSettings.model_validate(
-        {"api_key": SecretStr(SANDBOX_KEY), "base_url": place.stack.provider}
-    )
 
 
 @asynccontextmanager

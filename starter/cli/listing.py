@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 from cyclopts import Parameter
 
@@ -82,7 +83,8 @@ def web_ui(client: "VideoClient", generation_id: str) -> str | None:
     stack = client.place.stack
     if stack is None:
         return None
-    return f"{stack.temporal_ui}/namespaces/default/workflows/{generation_id}"
+    # A caller's own id is any text.
+    return f"{stack.temporal_ui}/namespaces/default/workflows/{quote(generation_id, safe='')}"
 
 
 def moment(text: str) -> datetime:

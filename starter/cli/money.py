@@ -6,12 +6,12 @@ from cyclopts import Parameter
 
 from starter.cli.context import Ctx, connected, operators_database, user_of
 from starter.cli.describing import local
-from starter.cli.output import Fields, Table
-from starter.cli.refusals import DONE
+from starter.cli.output import Block, Fields, Table
+from starter.cli.refusals import DONE, with_flag
 from workflows.contracts.texts import dollars
 
 if TYPE_CHECKING:
-    from activities.ledger.usage import Usage
+    from activities.ledger.usage import Share, UsageReport
     from workflows.contracts import catalogue
 
 
@@ -20,13 +20,18 @@ async def usage(
     *,
     ctx: Ctx,
 ) -> int:
-    """Show what a user has used of this month's quota.
+    """Show what a user has used of this month's quota, by model and source, and what stops it.
 
     For example: stillmotion usage ann
     """
     async with connected(ctx) as client:
         seen = await client.usage(user_of(client.place, user))
-    ctx.output.value(seen, Fields(_usage_rows(seen)), bare=_or_unlimited(seen.videos_remaining))
+    blocks: list[Block] = [Fields(_usage_rows(seen))]
+    if seen.shares:
+        headings = ("model", "source", "videos", "held", "cost", "cost held")
+        rows = [_share_row(share) for share in seen.shares]
+        blocks += ["", Table(headings, rows, droppable=("source",))]
+    ctx.output.value(seen, *blocks, bare=_or_unlimited(seen.videos_remaining))
     return DONE
 
 
@@ -89,7 +94,8 @@ def models(*, ctx: Ctx) -> int:
     return DONE
 
 
-def _usage_rows(seen: "Usage") -> list[tuple[str, str | None]]:
+def _usage_rows(seen: "UsageReport") -> list[tuple[str, str | None]]:
+    stop = seen.stopped_by
     limit = _money_or_unlimited(seen.cost_limit_usd_micros)
     return [
         ("user", seen.user_id),
@@ -101,7 +107,19 @@ def _usage_rows(seen: "Usage") -> list[tuple[str, str | None]]:
         ("cost", f"{dollars(seen.settled_usd_micros)} of {limit}"),
         ("cost held", dollars(seen.reserved_usd_micros)),
         ("cost left", _money_or_unlimited(seen.remaining_usd_micros)),
+        ("stopped by", with_flag(f"{stop.message} {stop.hint}") if stop else None),
     ]
+
+
+def _share_row(share: "Share") -> tuple[str, ...]:
+    return (
+        share.model,
+        share.source,
+        str(share.videos_settled),
+        str(share.videos_reserved),
+        dollars(share.settled_usd_micros),
+        dollars(share.reserved_usd_micros),
+    )
 
 
 def _or_unlimited(count: int | None) -> str:

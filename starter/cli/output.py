@@ -3,6 +3,9 @@
 `human` is for people: tables and a live view on a terminal, plain lines elsewhere. `json` is one
 value, `jsonl` one value a line, `quiet` the bare ids or paths. An error is a sentence on stderr for
 people, and `{"error": {…}}` on stdout in the JSON modes, where the data would have been.
+
+Much of it is the words of others: prompts, names, a provider's messages. In every mode they reach
+the terminal as what can be read, never as what steers it, and begin no line that looks like ours.
 """
 
 import json
@@ -81,7 +84,7 @@ class Output:
             case "jsonl":
                 _write(_json(data))
             case "quiet":
-                _write(bare)
+                _write(_one_line(bare))
             case "human":
                 self._print_all(blocks)
 
@@ -90,13 +93,11 @@ class Output:
         match self.mode:
             case "json":
                 plain = [_plain(item) for item in items]
-                _write(
-                    json.dumps(plain, indent=2 if self.is_terminal else None, ensure_ascii=False)
-                )
+                _write(_dumped(plain, indent=2 if self.is_terminal else None))
             case "jsonl":
                 _write(*(_json(item) for item in items))
             case "quiet":
-                _write(*bare)
+                _write(*map(_one_line, bare))
             case "human":
                 self._print_all(blocks)
 
@@ -118,11 +119,11 @@ class Output:
         console = _console(stderr=True)
         console.print("Error: ", style="bold red", end="", markup=False)
         for line in complaint.lines():
-            console.print(_printable(line), markup=False, highlight=False)
+            console.print(_indented(line), markup=False, highlight=False)
 
     def ask(self, question: str) -> bool:
         """Ask for a yes; anything else is a no."""
-        sys.stderr.write(f"{question} [y/N] ")
+        sys.stderr.write(f"{_one_line(question)} [y/N] ")
         sys.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -138,9 +139,9 @@ class Output:
 
             tracks = Tracks()
             with Live(tracks, console=_console(stderr=True), refresh_per_second=4):
-                yield tracks
+                yield _Readable(tracks)
         else:
-            yield _Lines(self)
+            yield _Readable(_Lines(self))
 
     def _print_all(self, blocks: Sequence[Block]) -> None:
         console = _console()
@@ -153,6 +154,18 @@ class _Silence:
 
     def show(self, label: str, progress: "Progress") -> None:
         """Nothing is asked for."""
+
+
+class _Readable:
+    """Passes on what can be read: a label is a caller's own id, a message may quote one."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def show(self, label: str, progress: "Progress") -> None:
+        """Take note of the newest progress of `label`."""
+        message = _one_line(progress.message)
+        self._view.show(_one_line(label), progress.model_copy(update={"message": message}))
 
 
 class _Lines:
@@ -186,7 +199,16 @@ def _plain(data: Json) -> dict[str, Any]:
 
 
 def _json(data: Json, indent: int | None = None) -> str:
-    return json.dumps(_plain(data), indent=indent, ensure_ascii=False)
+    return _dumped(_plain(data), indent)
+
+
+def _dumped(value: object, indent: int | None = None) -> str:
+    """JSON whose letters stay letters; whatever is no visible character is written as its escape.
+
+    JSON itself leaves C1 controls and marks of direction as they are.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _printable(text: str) -> str:
@@ -194,12 +216,22 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
+def _one_line(text: str) -> str:
+    """The same where a second line would be taken for another row or field."""
+    return _printable(text).replace("\n", " ")
+
+
+def _indented(text: str, by: int = _GAP) -> str:
+    """The same where a text may have lines: they stand under the first, not beside our own."""
+    return _printable(text).replace("\n", "\n" + " " * by)
+
+
 def _console(*, stderr: bool = False) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PLAIN_WIDTH
-    return Console(file=stream, width=width, soft_wrap=True)
+    return Console(file=stream, width=width, soft_wrap=True, emoji=False)
 
 
 def _print(console: "Console", block: Block) -> None:
@@ -214,7 +246,7 @@ def _print(console: "Console", block: Block) -> None:
         for name, value in block.rows:
             if value is not None:
                 line = Text(f"{name:<{width}}  ", style="dim")
-                line.append(_printable(value), style="not dim")
+                line.append(_indented(value, width + _GAP), style="not dim")
                 console.print(line)
         return
     console.print(_table(_fitting(block, console.width), console.width), soft_wrap=False)
@@ -260,6 +292,6 @@ def _table(table: Table, width: int) -> "RichTable":
         last = max((len(row[-1]) for row in table.rows), default=0)
         room = last + width - sum(_natural_widths(table)) - _GAP * (len(table.headings) - 1)
     for row in table.rows:
-        *cells, end = map(_printable, row)
+        *cells, end = map(_one_line, row)
         drawn.add_row(*map(Text, cells), Text(end if len(end) <= room else f"{end[: room - 1]}…"))
     return drawn

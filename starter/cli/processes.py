@@ -1,4 +1,4 @@
-"""The long-running processes: each verb becomes `python -m workers …`, by exec, not by import."""
+"""The long-running processes: each verb becomes `python -m …`, by exec, not by import."""
 
 import os
 import sys
@@ -57,6 +57,24 @@ def sandbox(
     """
     options = [f"--port={port}", f"--work-s={work_s:g}", f"--host={host}"]
     _become("workers.sandbox", *options, data_dir=str(ctx.data_dir / "sandbox"))
+
+
+def api(
+    *,
+    host: Annotated[str, Parameter(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[
+        Whole, Parameter(help="Where it listens on that address; 0 takes a free one")
+    ] = 8780,
+    ctx: Ctx,
+) -> NoReturn:
+    """Serve the HTTP API: health, and the provider's webhooks (STILLMOTION_PUBLIC_URL).
+
+    For example: stillmotion api --port 8780
+    """
+    options = [f"--host={host}", f"--port={port}"]
+    if ctx.output.mode in {"json", "jsonl"}:
+        options.append("--json")
+    _become("starter.api", *options, data_dir=str(ctx.data_dir))
 
 
 def migrate(*, ctx: Ctx) -> NoReturn:

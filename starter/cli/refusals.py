@@ -132,11 +132,11 @@ def _as_flags(listed: re.Match[str]) -> str:
 
 def refused(told: "Failure", generation_id: str | None = None) -> Complaint:
     """A refusal or failure of the contracts, with the exit code of its kind."""
-    from workflows.contracts.failures import RULES
+    from workflows.contracts.failures import RULES, hint_of
 
-    rule = RULES[told.kind]
-    hint = told.hint if generation_id is None else rule.hint.format(id=generation_id)
-    return Complaint(told.kind.value, with_flag(told.message), hint, told.money, rule.exit_code)
+    hint = told.hint if generation_id is None else hint_of(told.kind, generation_id)
+    code = RULES[told.kind].exit_code
+    return Complaint(told.kind.value, with_flag(told.message), hint, told.money, code)
 
 
 def _typed(error: BaseException, _: Command) -> Complaint | None:

@@ -1,14 +1,19 @@
 """Copying a finished video out of the media store, whole or not at all."""
 
 import os
+import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from starter.cli.refusals import NotDone, Usage
+from workflows.contracts.ids import generation_digest
 
 if TYPE_CHECKING:
     from starter.handles import GenerationHandle
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
 
 class Target(NamedTuple):
@@ -18,8 +23,11 @@ class Target(NamedTuple):
     is_folder: bool
 
     def file_for(self, generation_id: str) -> Path:
-        """The file that will be written."""
-        return self.path / f"{generation_id}.mp4" if self.is_folder else self.path
+        """The file that will be written, always in that folder: a caller's own id is any text."""
+        if not self.is_folder:
+            return self.path
+        plain = _PLAIN_NAME.fullmatch(generation_id)
+        return self.path / f"{generation_id if plain else generation_digest(generation_id)}.mp4"
 
 
 def checked(path: Path, flag: str = "--save") -> Target:
@@ -59,7 +67,7 @@ async def save(handle: "GenerationHandle", target: Target) -> Path:
     except OSError as error:
         raise NotDone(
             f"The video could not be written to {str(path)!r}: {error.strerror}.",
-            f"It is safe in the library: stillmotion download {handle.id} --to PATH",
+            f"It is safe in the library: stillmotion download {shlex.quote(handle.id)} --to PATH",
         ) from error
     return path
 

@@ -15,16 +15,19 @@ from activities.database.settings import DatabaseSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
 from activities.prompts.settings import LlmSettings
-from activities.provider.settings import ProviderSettings
+from activities.provider.settings import PacingSettings, ProviderSettings
+from activities.sweeping.settings import SweepSettings
 from workflows.contracts.stack import StackAddress, read_stack
 
 _MODELS: tuple[type[BaseSettings], ...] = (
     DatabaseSettings,
     MediaSettings,
     ProviderSettings,
+    PacingSettings,
     LlmSettings,
     LedgerSettings,
     CallbackSettings,
+    SweepSettings,
 )
 _OTHERS = {
     "STILLMOTION_DATA_DIR": "Where a `stillmotion dev` keeps its state",

@@ -11,6 +11,7 @@ from activities.boundary import application_error, boundary
 from activities.media import errors as media
 from activities.media.inputs import InputUnreachable
 from activities.provider import errors as provider
+from activities.provider.pacing import HeldBack
 from workflows.contracts.failures import RULES, Failure, FailureKind, RequestRefused
 
 GIVEN = {
@@ -90,6 +91,30 @@ def test_the_providers_wish_to_wait_is_kept() -> None:
 
     assert told is not None
     assert told.next_retry_delay == timedelta(seconds=7)
+
+
+def test_a_submission_that_our_pacing_holds_back_is_no_alarm_and_says_when_to_come_again() -> None:
+    told = application_error(HeldBack("2 of 2 jobs are in flight.", 3))
+
+    assert told is not None
+    assert (told.type, told.non_retryable) == (FailureKind.PLACES_TAKEN, False)
+    assert told.category is ApplicationErrorCategory.BENIGN
+    assert told.next_retry_delay == timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("clause", "sentence"),
+    [
+        ("the URL is not https", "The URL is not https."),
+        ("cdn.example no longer has the file", "cdn.example no longer has the file."),
+        ("The provider refuses our key.", "The provider refuses our key."),
+    ],
+)
+def test_what_a_person_reads_is_a_sentence(clause: str, sentence: str) -> None:
+    told = application_error(media.UrlRefused(clause))
+
+    assert told is not None
+    assert told.message == sentence
 
 
 def test_what_is_not_known_is_left_to_be_retried() -> None:

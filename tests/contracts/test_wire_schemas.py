@@ -19,6 +19,7 @@ from temporalio import activity
 from workflows.contracts import activities as signatures
 from workflows.contracts import batches as batch_signatures
 from workflows.contracts import callbacks as callback_signatures
+from workflows.contracts import sweeps as sweep_signatures
 from workflows.contracts.batch_results import Batch, BatchItem
 from workflows.contracts.failures import Failure
 from workflows.contracts.media import VideoFacts
@@ -42,8 +43,9 @@ GROUPS = (
     signatures.Library,
     callback_signatures.Callbacks,
     batch_signatures.Batches,
+    sweep_signatures.Sweeping,
 )
-MODULES = (signatures, callback_signatures, batch_signatures)
+MODULES = (signatures, callback_signatures, batch_signatures, sweep_signatures)
 
 
 def messages() -> list[type[BaseModel]]:
@@ -121,7 +123,7 @@ def test_the_activities_names_and_types_are_what_was_committed() -> None:
 def test_every_activity_is_called_noun_dot_verb() -> None:
     names = wire_names()
 
-    assert len(names) == 22
+    assert len(names) == 28
     for name in names:
         noun, _, verb = name.partition(".")
         assert noun.isidentifier()

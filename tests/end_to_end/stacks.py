@@ -36,7 +36,12 @@ CATALOGUE = REPOSITORY / "workflows" / "contracts" / "catalogue.json"
 READY_S = 90.0
 _PR_SET_PDEATHSIG = 1
 # Short, so that a killed worker's wait is taken over within a test's patience.
-HASTY = {"STILLMOTION_HEARTBEAT_TIMEOUT_S": "5", "STILLMOTION_SETTLE_DELAY_S": "1"}
+HASTY = {
+    "STILLMOTION_HEARTBEAT_TIMEOUT_S": "5",
+    "STILLMOTION_SETTLE_DELAY_S": "1",
+    # Else what a test leaves behind is mended under its eyes.
+    "STILLMOTION_SWEEP_INTERVAL_S": "0",
+}
 
 
 SMALL = [{"kind": "other_size"}, {"kind": "other_duration"}]
@@ -115,8 +120,11 @@ class Stack:
 
     async def struck(self, area: str) -> int:
         """How often the faults of an area have struck."""
-        listed = (await self._controls("GET", "faults"))["faults"].get(area, [])
-        return sum(fault["used"] for fault in listed)
+        return sum(fault["used"] for fault in (await self.board()).get(area, []))
+
+    async def board(self) -> dict[str, list[dict[str, Any]]]:
+        """The faults in force by area, each with how often it was seen and has struck."""
+        return (await self._controls("GET", "faults"))["faults"]
 
     async def log(self) -> dict[str, Any]:
         """What was asked of the sandbox."""

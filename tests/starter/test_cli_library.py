@@ -132,9 +132,23 @@ async def test_usage_tells_what_is_left(cli: Cli, started: Start, user: str) -> 
         250_000,
         1_750_000,
     )
+    (share,) = ran.json["shares"]
+    assert (share["model"], share["source"], share["videos_settled"]) == (WAN, "api", 1)
+    assert ran.json["stopped_by"] is None
     lines = (await cli("usage", user)).out.splitlines()
     assert "videos       1 of 2" in lines
     assert "cost left    $1.75" in lines
+    assert lines[-1].split() == [WAN, "api", "1", "0", "$0.25", "$0.00"]
+
+
+async def test_usage_names_the_limit_that_refuses_the_next_start(cli: Cli, user: str) -> None:
+    capped = {"STILLMOTION_SPEND_LIMIT_USD_DAY": "0.01"}
+
+    told = (await cli("usage", user, "-o", "json", **capped)).json["stopped_by"]
+    line = (await cli("usage", user, **capped)).out.splitlines()[-1]
+
+    assert told["kind"] == "spend_limit_reached"
+    assert line.startswith(f"stopped by   {told['message']} An operator can raise ")
 
 
 async def test_a_plan_is_assigned_at_once(cli: Cli, user: str) -> None:

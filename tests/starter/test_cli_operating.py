@@ -31,8 +31,8 @@ async def test_the_doctor_finds_a_sound_stack_sound(cli: Cli) -> None:
         *("clock", "submits", "callbacks", "namespace", "search attributes"),
         "queue stillmotion",
         *("queue stillmotion-submit", "queue stillmotion-reconcile"),
-        *("queue stillmotion-poll", "queue stillmotion-media"),
-        *("media store", "provider"),
+        *("queue stillmotion-poll", "queue stillmotion-media", "versions"),
+        *("media store", "provider", "webhooks", "pacing", "sweeper", "findings"),
     ]
 
 

@@ -127,8 +127,8 @@ async def test_a_used_up_quota_is_refused_by_the_name_of_the_plan(
 
         assert refused.code == 4
         assert refused.json["error"]["kind"] == "quota_exceeded"
-        told = "videos: all 2 of plan free are used or reserved."
-        assert refused.json["error"]["message"] == told
+        told = "videos: 2 of the 2 of plan Free are used or reserved; the period ends "
+        assert refused.json["error"]["message"].startswith(told)
         assert repeated == first
         assert (await stack.rows_of(user))["generations"] == 2
         assert await stack.submits() <= submits + 2

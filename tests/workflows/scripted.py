@@ -15,6 +15,7 @@ from workflows.contracts import activities as contract
 from workflows.contracts.activities import (
     Booked,
     Close,
+    Doubt,
     Download,
     ForGeneration,
     InputsStaged,
@@ -49,6 +50,7 @@ from workflows.contracts.media import VideoFacts
 from workflows.contracts.quoting import Quote
 from workflows.contracts.requests import Operation, Source
 from workflows.contracts.results import StoredVideo
+from workflows.contracts.sweeps import Sweeping, SweepRecord, Swept
 from workflows.contracts.terms import Terms
 
 T = TypeVar("T", bound=BaseModel)
@@ -254,6 +256,12 @@ _USUAL: dict[str, Callable[[Any], BaseModel]] = {
     "library.save": lambda _: Saved(asset_id="ast_" + "b" * 26),
     "callbacks.deliver": lambda _: Delivery(state="done", delivered_seq=10),
     "callbacks.give_up": lambda _: GivenUp(untold=3),
+    "sweeping.restart_gone": lambda _: Swept(),
+    "sweeping.read_bills": lambda _: Swept(),
+    "sweeping.find_strays": lambda _: Swept(),
+    "sweeping.tidy_media": lambda _: Swept(),
+    "sweeping.audit": lambda _: Swept(),
+    "sweeping.record": lambda _: Swept(),
 }
 
 
@@ -275,7 +283,7 @@ class Stagehand:
         """The application's set of activities, every one of them scripted."""
         parts = (
             *(ScriptedLedger, ScriptedPrompts, ScriptedProvider, ScriptedMedia, ScriptedLibrary),
-            *(ScriptedCallbacks, ScriptedBatches),
+            *(ScriptedCallbacks, ScriptedBatches, ScriptedSweeps),
         )
         return Activities(*cast("list[Any]", [part(self) for part in parts]))
 
@@ -319,7 +327,7 @@ class ScriptedProvider(_Scripted, contract.Provider):
         return await self._play("provider.submit", task, Submitted)
 
     @activity.defn(name="provider.reconcile")
-    async def reconcile(self, task: ForGeneration) -> Reconciled:
+    async def reconcile(self, task: Doubt) -> Reconciled:
         return await self._play("provider.reconcile", task, Reconciled)
 
     @activity.defn(name="provider.resolve")
@@ -385,3 +393,31 @@ class ScriptedBatches(_Scripted, Batches):
     @activity.defn(name="batches.close")
     async def close(self, task: CloseBatch) -> BatchResult:
         return await self._play("batches.close", task, BatchResult)
+
+
+class ScriptedSweeps(_Scripted, Sweeping):
+    """A sweep is of no generation: its script stands under the empty id."""
+
+    @activity.defn(name="sweeping.restart_gone")
+    async def restart_gone(self) -> Swept:
+        return await self._play("sweeping.restart_gone", Swept(), Swept)
+
+    @activity.defn(name="sweeping.read_bills")
+    async def read_bills(self) -> Swept:
+        return await self._play("sweeping.read_bills", Swept(), Swept)
+
+    @activity.defn(name="sweeping.find_strays")
+    async def find_strays(self) -> Swept:
+        return await self._play("sweeping.find_strays", Swept(), Swept)
+
+    @activity.defn(name="sweeping.tidy_media")
+    async def tidy_media(self) -> Swept:
+        return await self._play("sweeping.tidy_media", Swept(), Swept)
+
+    @activity.defn(name="sweeping.audit")
+    async def audit(self) -> Swept:
+        return await self._play("sweeping.audit", Swept(), Swept)
+
+    @activity.defn(name="sweeping.record")
+    async def record(self, sweep: SweepRecord) -> None:
+        await self._play("sweeping.record", sweep, Swept)

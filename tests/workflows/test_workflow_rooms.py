@@ -9,10 +9,10 @@ from temporalio import activity
 from tests.workflows.scripted import Stagehand
 from workers.pools import WORKFLOWS
 from workers.wiring import Activities, Activity
-from workflows.contracts import activities, batches, callbacks
+from workflows.contracts import activities, batches, callbacks, sweeps
 from workflows.contracts.queues import TaskQueue
 
-CONTRACTS = (activities, batches, callbacks)
+CONTRACTS = (activities, batches, callbacks, sweeps)
 EFFECTS = ("asyncpg", "httpx", "av", "obstore", "PIL", "structlog", "pydantic_settings")
 
 

@@ -4,6 +4,7 @@ Workflows match on the kind, never on text. The CLI, the README and later the AP
 table. Activities raise `refusal(...)`; everything else that they raise is retried by Temporal.
 """
 
+import shlex
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -58,6 +59,7 @@ class Rule(NamedTuple):
 
 _AGAIN = "Mend the request and start it again."
 _AGAIN_UNCHANGED = "Start it again."
+_WAITING = "It is tried again by itself; at once: stillmotion resume {id}"
 
 RULES: dict[FailureKind, Rule] = {
     FailureKind.INVALID_REQUEST: Rule("never", "nobody", 2, _AGAIN),
@@ -85,13 +87,16 @@ RULES: dict[FailureKind, Rule] = {
         "The provider's price rose: an operator must bring the model catalogue up to date.",
     ),
     FailureKind.PLACES_TAKEN: Rule(
-        "by itself", "nobody", 6, "It is sent when a job ends; see STILLMOTION_JOBS_IN_FLIGHT_MAX."
+        "by itself", "nobody", 6, "It is sent when its turn comes; see: stillmotion doctor"
     ),
     FailureKind.SUBMITS_PAUSED: Rule(
         "by itself", "nobody", 6, "An operator paused submits: stillmotion unpause"
     ),
     FailureKind.PROMPT_REJECTED: Rule(
-        "start again", "nobody", 1, "The provider's moderation refused it: change prompt or image."
+        "start again",
+        "nobody",
+        1,
+        "It would refuse them again: change prompt or image, then start it again.",
     ),
     FailureKind.PROVIDER_REFUSED_INPUT: Rule("start again", "nobody", 1, _AGAIN),
     FailureKind.PROVIDER_REFUSED_KEY: Rule(
@@ -124,7 +129,7 @@ RULES: dict[FailureKind, Rule] = {
         "by itself", "undecided", 6, "It looks again by itself; at once: stillmotion resume {id}"
     ),
     FailureKind.OUTPUT_UNUSABLE: Rule(
-        "by itself", "undecided", 6, "Look again: stillmotion resume {id}"
+        "by itself", "undecided", 6, "It looks again by itself; at once: stillmotion resume {id}"
     ),
     FailureKind.OUTPUT_HOST_UNKNOWN: Rule(
         "by itself",
@@ -189,10 +194,22 @@ class Failure(BaseModel):
         """The same failure after the ledger said what happened to the money."""
         return self.model_copy(update={"money": money})
 
+    def while_waiting(self, generation_id: str, money: str) -> "Failure":
+        """The same failure as it reads while the generation goes on: nothing has ended yet."""
+        # Never this failure's own hint, in which an id with braces may stand.
+        hint = RULES[self.kind].hint if RULES[self.kind].retry == "by itself" else _WAITING
+        told = hint.format(id=shlex.quote(generation_id))
+        return self.model_copy(update={"hint": told, "money": money})
+
 
 def failure(kind: FailureKind, message: str, *, generation_id: str = "ID") -> Failure:
     """A failure whose hint is the kind's own."""
-    return Failure(kind=kind, message=message, hint=RULES[kind].hint.format(id=generation_id))
+    return Failure(kind=kind, message=message, hint=hint_of(kind, generation_id))
+
+
+def hint_of(kind: FailureKind, generation_id: str) -> str:
+    """The kind's hint for a generation, ready to be typed: a caller's own id is any text."""
+    return RULES[kind].hint.format(id=shlex.quote(generation_id))
 
 
 class RequestRefused(ValueError):

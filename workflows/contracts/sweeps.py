@@ -4,6 +4,7 @@ One short workflow on a Temporal Schedule; each activity is one kind of look, id
 and independent of the others, so that one that fails hides no other.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -39,8 +40,27 @@ class Swept(BaseModel):
     """Why this look could not be had, in a sentence."""
 
 
+class SweepEnd(BaseModel):
+    """What the workflow returns: the looks together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repaired: dict[str, int] = {}
+    found: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    """Look → why it could not be had."""
+
+
+class SweepRecord(SweepEnd):
+    """A sweep that has ended, for the database and the metrics."""
+
+    run_id: str
+    """Of the workflow, so that a repeat records nothing more."""
+    started_at: datetime
+
+
 class Sweeping:
-    """The looks, in the order in which the workflow takes them."""
+    """The looks, in the order in which the workflow takes them, and the record of them all."""
 
     @activity.defn(name="sweeping.restart_gone")
     async def restart_gone(self) -> Swept:
@@ -65,4 +85,9 @@ class Sweeping:
     @activity.defn(name="sweeping.audit")
     async def audit(self) -> Swept:
         """What the database says by itself: balances, holds, parked doubts, flagged bills."""
+        raise NotImplementedError
+
+    @activity.defn(name="sweeping.record")
+    async def record(self, sweep: SweepRecord) -> None:
+        """Keep when it ran and what came of it, and tell the metrics."""
         raise NotImplementedError

@@ -30,17 +30,31 @@ CREATE TABLE findings (
     PRIMARY KEY (kind, subject)
 );
 
--- When the sweeper ran last, and what it repaired then.
+-- The sweeps that have ended: when, what each repaired and found, and which of its looks could not be had.
 CREATE TABLE sweeps (
-    sweep_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    started_at  timestamptz NOT NULL DEFAULT now(),
-    ended_at    timestamptz,
-    repaired    jsonb NOT NULL DEFAULT '{}'  -- kind → how many
+    run_id     text PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    ended_at   timestamptz NOT NULL DEFAULT now(),
+    repaired   jsonb NOT NULL DEFAULT '{}',  -- kind → how many
+    found      jsonb NOT NULL DEFAULT '{}',  -- kind → how many
+    failed     jsonb NOT NULL DEFAULT '{}'   -- look → why
 );
+CREATE INDEX sweeps_by_end ON sweeps (ended_at DESC);
+
+-- What the sweeper looks for.
+CREATE INDEX assets_by_poster ON assets (poster_key);
+CREATE INDEX assets_by_extra ON assets USING gin (extra_keys);
+CREATE INDEX media_by_use ON media (used_at);
+-- What stands for a generation in a file's key (workflows/contracts/ids.py). Immutable, since the encoding is named.
+CREATE FUNCTION generation_digest(generation_id text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT left(encode(sha256(convert_to(generation_id, 'UTF8')), 'hex'), 16)
+$$;
+CREATE INDEX generations_by_digest ON generations (generation_digest(generation_id));
+CREATE INDEX ledger_of_the_house ON ledger (at) WHERE account = 'house';
 
 -- Until when the provider's 429 stops all submits to an account.
 CREATE TABLE pacing (
-    account    text PRIMARY KEY,  -- base URL and key fingerprint
+    account    text PRIMARY KEY,  -- the base URL: a rotated key is the same account's
     not_before timestamptz NOT NULL
 );
 

@@ -16,13 +16,14 @@ from activities.callbacks.settings import CallbackSettings
 from activities.database.pool import Pool
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.admission import Admission
+from activities.ledger.bills import Bills
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.identity import ProviderIdentity
-from tests.activities.conftest import MEDIA_ID, a_request, an_image
+from tests.activities.conftest import MEDIA_ID, a_client, a_request, an_image
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Reserve
 from workflows.contracts.batch_results import Batch, BatchItem, BatchState
@@ -158,6 +159,10 @@ async def desk(database: Pool, store: MediaStore, media_settings: MediaSettings)
         pool=database,
         reader=BatchReader(database, store),
         batches=BatchActivities(database, BatchAdmission(database, admission)),
-        ledger=LedgerActivities(pool=database, admission=admission),
+        ledger=LedgerActivities(
+            pool=database,
+            admission=admission,
+            bills=Bills(database, a_client("http://127.0.0.1:9/api/v3")),
+        ),
         bank=Bank(database, settings),
     )

@@ -1,6 +1,8 @@
 """Money in a real database, by user, plan and generation."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +11,16 @@ from activities.database.pool import Pool
 from activities.ledger import repository as money
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.admission import Admission
+from activities.ledger.bills import Bills
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.identity import ProviderIdentity
+from activities.provider.wavespeed import WaveSpeed
+from tests.activities.conftest import SandboxControl, a_client
+from tests.activities.ledger.tills import Till
 
 Balance = tuple[int, int, int, int]
 """Videos reserved and settled, micro-USD reserved and settled."""
@@ -116,4 +122,20 @@ def ledger(database: Pool, inputs: Inputs) -> LedgerActivities:
             heartbeat_timeout_s=60,
             callbacks=CallbackSettings(),
         ),
+        bills=Bills(database, a_client("http://127.0.0.1:9/api/v3")),
     )
+
+
+@pytest.fixture
+async def till(
+    bank: Bank,
+    wavespeed: WaveSpeed,
+    sandbox: SandboxControl,
+    ledger: LedgerActivities,
+    tmp_path: Path,
+) -> AsyncIterator[Till]:
+    """A till at a sandbox; whatever a test does with it, the books are balanced after it."""
+    billed = replace(ledger, bills=Bills(bank.pool, wavespeed))
+    till = Till(bank, wavespeed, sandbox, billed, tmp_path)
+    yield till
+    assert await till.is_balanced()
