@@ -13,8 +13,6 @@ from workflows.contracts.failures import Failure, FailureKind, failure
 from workflows.contracts.texts import dollars
 
 Span = Literal["day", "month"]
-SPANS: tuple[Span, ...] = ("day", "month")
-"""In the order of the locks."""
 
 
 class Standing(NamedTuple):

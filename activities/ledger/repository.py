@@ -3,6 +3,7 @@
     hold ──▶ settle          the user is booked (never refused)
          └─▶ release         the hold is given back; also a tombstone against a late hold
          └─▶ release + house the user is released, the house books the loss
+                 └─▶ correct the provider's bill says otherwise: entries of the difference
 
 Lock order, everywhere: generation, reservation, spending day, spending month, balance.
 """
@@ -12,11 +13,17 @@ from typing import Literal, NamedTuple
 
 from activities.database.pool import Connection
 from activities.database.statements import statements
-from activities.ledger.limits import SPANS, Standing, caps_of, stopped_by_cap, stopped_by_plan
+from activities.ledger.limits import Standing, caps_of, stopped_by_cap, stopped_by_plan
 from activities.ledger.settings import LedgerSettings
 from workflows.contracts.failures import FailureKind, RequestRefused
 
 SQL = statements("activities.ledger", "queries.sql")
+
+
+_LOOKS = 4
+"""Another transaction may open a period that begins or ends between its moment and ours: then ours
+is not opened, and the next look finds the room that is left. There is one neighbour on each side,
+and a last look for our own."""
 
 
 class Plan(NamedTuple):
@@ -161,17 +168,51 @@ async def release(connection: Connection, generation_id: str, *, house_usd_micro
     return hold_.quoted_usd_micros
 
 
+async def correct(
+    connection: Connection,
+    hold_: Reservation,
+    *,
+    videos: int = 0,
+    user_usd_micros: int = 0,
+    house_usd_micros: int = 0,
+) -> None:
+    """Book what a bill changes, by one new entry per account; never refused.
+
+    The amounts are differences to what is booked and may be negative. They belong to the period and
+    the day of the hold, which the caller has locked by `reservation_of`.
+    """
+    if user_usd_micros or house_usd_micros:
+        # A tombstone's day may have none.
+        await connection.execute(SQL["open_spending"], hold_.spent_on)
+        spent = user_usd_micros + house_usd_micros
+        await connection.execute(SQL["end_spending"], hold_.spent_on, 0, spent)
+    if videos or user_usd_micros:
+        settled = (hold_.balance_id, 0, 0, videos, user_usd_micros)
+        await connection.execute(SQL["end_hold"], *settled)
+        entry = _Entry(
+            "correct",
+            hold_.balance_id,
+            videos_settled=videos,
+            settled_usd_micros=user_usd_micros,
+        )
+        await _enter(connection, hold_.generation_id, entry)
+    if house_usd_micros:
+        loss = _Entry("correct", None, settled_usd_micros=house_usd_micros)
+        await _enter(connection, hold_.generation_id, loss)
+
+
 async def _balance_at(
     connection: Connection, user_id: str, now: datetime, settings: LedgerSettings
 ) -> int:
     """The id of the balance whose period holds `now`, opened when it is the period's first."""
-    while (balance_id := await connection.fetchval(SQL["balance"], user_id, now)) is None:
-        # Another transaction may open one at the same time. Where that ends or begins between its
-        # moment and ours, nothing is opened here, and the next look finds the room it has left.
+    for _ in range(_LOOKS):
+        balance_id = await connection.fetchval(SQL["balance"], user_id, now)
+        if balance_id is not None:
+            return balance_id
         plan = await plan_of(connection, user_id, settings)
         starts_at, ends_at = await period_at(connection, user_id, plan, now)
         await connection.execute(SQL["open_balance"], user_id, starts_at, ends_at)
-    return balance_id
+    raise AssertionError("the period that was opened holds now")
 
 
 async def period_at(
@@ -187,9 +228,9 @@ async def period_at(
 
 async def _lock(connection: Connection, day: object, balance_id: int) -> None:
     """Wait for whoever moves this money: spending day, spending month, balance."""
-    if len(await connection.fetch(SQL["lock_spending"], day)) < len(SPANS):
-        await connection.execute(SQL["open_spending"], day)
-        await connection.fetch(SQL["lock_spending"], day)
+    # Opened first: whoever locked a month alone would come to its new day too late.
+    await connection.execute(SQL["open_spending"], day)
+    await connection.execute(SQL["lock_spending"], day)
     await connection.execute(SQL["lock_balance"], balance_id)
 
 
@@ -259,36 +300,3 @@ def _no_plan(user_id: str) -> RequestRefused:
 
 def _day(now: datetime) -> object:
     return now.astimezone(UTC).date()
-
-
-async def correct(
-    connection: Connection,
-    hold_: Reservation,
-    *,
-    videos: int = 0,
-    user_usd_micros: int = 0,
-    house_usd_micros: int = 0,
-) -> None:
-    """Book what a bill changes, by one new entry per account; never refused.
-
-    The amounts are differences to what is booked and may be negative. They belong to the period and
-    the day of the hold, which the caller has locked by `reservation_of`.
-    """
-    if user_usd_micros or house_usd_micros:
-        # A tombstone's day may have none.
-        await connection.execute(SQL["open_spending"], hold_.spent_on)
-        spent = user_usd_micros + house_usd_micros
-        await connection.execute(SQL["end_spending"], hold_.spent_on, 0, spent)
-    if videos or user_usd_micros:
-        settled = (hold_.balance_id, 0, 0, videos, user_usd_micros)
-        await connection.execute(SQL["end_hold"], *settled)
-        entry = _Entry(
-            "correct",
-            hold_.balance_id,
-            videos_settled=videos,
-            settled_usd_micros=user_usd_micros,
-        )
-        await _enter(connection, hold_.generation_id, entry)
-    if house_usd_micros:
-        loss = _Entry("correct", None, settled_usd_micros=house_usd_micros)
-        await _enter(connection, hold_.generation_id, loss)

@@ -83,6 +83,8 @@ def _billed_otherwise(evidence: Evidence) -> Iterator[Breach]:
                 f" by the bill it is {due_of_user} and {due_of_house} micro-USD"
             )
             yield Breach(Promise.BILLED, generation_id, detail)
+        if evidence.is_swept and evidence.predictions_of(generation_id) and not hold["is_billed"]:
+            yield Breach(Promise.BILLED, generation_id, "its bill was never read")
 
 
 def owed(evidence: Evidence, generation_id: str) -> tuple[int, int]:

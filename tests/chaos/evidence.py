@@ -61,6 +61,8 @@ class Evidence:
     """Files that a killed writer left behind; no key can have their names."""
     promises: list[tuple[str, str]]
     """Key and id of whatever a client has printed."""
+    is_swept: bool = False
+    """Whether the sweeper has run since, so that every bill was read."""
 
     def predictions_of(self, generation_id: str) -> list[Prediction]:
         """Every job that was ever made of this generation's files."""
@@ -76,7 +78,7 @@ class Evidence:
         return {each for each in self.generations if self.stage(each) in TERMINAL}
 
 
-async def gather(rig: Rig, promises: list[tuple[str, str]]) -> Evidence:
+async def gather(rig: Rig, promises: list[tuple[str, str]], *, is_swept: bool = False) -> Evidence:
     """Read what is left of a run whose workers are idle."""
     connection = await asyncpg.connect(rig.address.database)
     try:
@@ -102,6 +104,7 @@ async def gather(rig: Rig, promises: list[tuple[str, str]]) -> Evidence:
         files=files,
         half_written=half_written,
         promises=promises,
+        is_swept=is_swept,
     )
 
 

@@ -62,3 +62,7 @@ WHERE stage NOT IN ('completed', 'failed', 'cancelled');
 -- name: last_sweep
 -- What the sweeper's last round came to.
 SELECT repaired::text, found::text, failed::text FROM sweeps ORDER BY ended_at DESC LIMIT 1;
+
+-- name: bills_due
+-- Bills that the next sweep has to read.
+SELECT prediction_id FROM bills WHERE due_at <= now();

@@ -26,6 +26,7 @@ from workflows.contracts.stack import STACK_FILE, StackAddress
 
 SANDBOX_WORK_S = 1.0
 SETTINGS = HASTY | {"STILLMOTION_DATABASE_CONNECTIONS_MAX": "30"}
+SWEEPING = {"STILLMOTION_SWEEP_INTERVAL_S": "20"}
 PATIENCE_S = 60.0
 AGAIN_S = 0.2
 
@@ -81,10 +82,9 @@ class Rig:
         env = environment_of(self.address) | SETTINGS | dict(settings or {})
         return Program(name, argv, self.directory, env)
 
-    def worker(self, name: str, *queues: TaskQueue) -> Program:
-        """A worker for these queues, or for all."""
-        served = ("--queues", *queues) if queues else ()
-        return self.program(name, "-m", "workers", "worker", *served)
+    def worker(self, name: str) -> Program:
+        """A worker for all queues, with the sweeper, as they run in production."""
+        return self.program(name, "-m", "workers", "worker", settings=SWEEPING)
 
     async def put(self, user_id: str, plan: str) -> None:
         """Put a user on a plan."""

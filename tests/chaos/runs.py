@@ -42,7 +42,9 @@ async def run(folder: Path, wanted: Run, say: Say) -> list[Breach]:
         outcome: Outcome | None = None
         for part in _parts(wanted):
             outcome = await part(rig, wanted, say) or outcome
-        evidence = await gather(rig, outcome.promises if outcome else [])
+        evidence = await gather(
+            rig, outcome.promises if outcome else [], is_swept=outcome is not None
+        )
     breaches = breaches_of(evidence)
     for line in (*table(evidence, outcome), *verdict(breaches)):
         say(line)

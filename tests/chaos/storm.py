@@ -7,7 +7,7 @@ at once, as an operator would, until nothing moves any more.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.chaos.parts import Kept
 from tests.chaos.rig import AWAY, Rig, patiently
 from tests.chaos.sweeping import sweep
 from tests.chaos.weather import CALM, UNPLAYABLE, storm, told
+from workflows.contracts.stages import PARKED, Stage
 
 WORKERS = 2
 NEXT_AT_LATEST_S = 12.0
@@ -37,6 +38,8 @@ NUDGE_S = 4.0
 STILL_S = 75.0
 """Without an event, when all is alive: longer than any pause that nobody can cut short."""
 QUIET_S_MAX = 600.0
+WAITING = PARKED | {Stage.SUBMITTING}
+"""Where a generation may be in a pause that a person can cut short."""
 
 Say = Callable[[str], None]
 
@@ -177,17 +180,17 @@ async def until_quiet(rig: Rig, say: Say) -> None:
         await asyncio.sleep(NUDGE_S)
 
 
-async def _left(rig: Rig) -> list[str]:
-    """Who has not ended, and is not parked for a file that will never come."""
+async def _left(rig: Rig) -> dict[str, Stage]:
+    """Who has not ended, and is not parked for a file that will never come; and where it is."""
     rows = await rig.stack.rows(SQL["open"])
     if not rows:
-        return []
+        return {}
     jobs = {row["id"]: row["faults"] for row in (await rig.stack.log())["predictions"]}
-    return [
-        generation_id
+    return {
+        generation_id: Stage(stage)
         for generation_id, stage, prediction_id in rows
-        if stage != "timed_out" or not UNPLAYABLE.intersection(jobs.get(prediction_id, ()))
-    ]
+        if stage != Stage.TIMED_OUT or not UNPLAYABLE.intersection(jobs.get(prediction_id, ()))
+    }
 
 
 async def _nudge_for_ever(rig: Rig) -> None:
@@ -197,9 +200,9 @@ async def _nudge_for_ever(rig: Rig) -> None:
         await asyncio.sleep(NUDGE_S)
 
 
-async def _nudge(rig: Rig, generation_ids: list[str]) -> None:
-    """`resume`: look at once, wherever it waits."""
-    for generation_id in generation_ids:
+async def _nudge(rig: Rig, left: Mapping[str, Stage]) -> None:
+    """`resume`: look at once, wherever it waits for a next look."""
+    for generation_id in (each for each, stage in left.items() if stage in WAITING):
         with suppress(NotBegun, RPCError, *AWAY):
             async with asyncio.timeout(5):
                 await (await rig.client.get(generation_id)).resume()

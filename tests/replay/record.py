@@ -1,172 +1,76 @@
 """`python -m tests.replay.record [NAME ...]`: record the histories that later versions must replay.
 
-Without a name it records the scenarios that have no history yet. Name one that has where a change
-of the workflow's commands is meant and no generation of an older version runs any more; the
-difference of the files then shows the change.
+Without a name it records the scenarios that have no history yet. Each release has its folder, since
+its generations may still run; what is recorded for the next one stands in `unreleased`, which a
+release renames (`git mv unreleased 0.2.0`). Name a scenario of `unreleased` where a change of the
+workflow's commands is meant; the difference of the files then shows the change.
 """
 
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from datetime import timedelta
+import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows.scripted import (
-    PREDICTION,
-    TO_BE_TOLD,
-    Gate,
-    Script,
-    Stagehand,
-    a_request,
-    refused,
-)
-from tests.workflows.theatre import (
-    Theatre,
-    facts,
-    playing,
-    reaches,
-    saw_the_cancel,
-    skipping_time,
-    until,
-)
-from workflows.contracts.activities import PredictionEnd, Reconciled, Submitted, Verdict
-from workflows.contracts.failures import FailureKind
-from workflows.contracts.requests import Operation
-from workflows.contracts.stages import Stage
+from tests.replay import companions, generations, successions
+from tests.replay.generations import Recorded
+from tests.workflows.scripted import Stagehand
+from tests.workflows.theatre import Theatre, playing, skipping_time, with_namespace
+from tests.workflows.versions import versioned
 
 HISTORIES = Path(__file__).parent / "histories"
+UNRELEASED = HISTORIES / "unreleased"
 
-AMBIGUOUS = refused(FailureKind.SUBMISSION_AMBIGUOUS, "The reply was lost.")
-ADOPTED = Reconciled(
-    verdict=Verdict.ADOPTED, prediction_id=PREDICTION, evidence="Found by its staged URL."
-)
-UNPROVEN = Reconciled(verdict=Verdict.UNPROVEN, evidence="The listing is not complete.")
-RUNNING = PredictionEnd(state="running")
+IN_ONE_RUN = generations.SCENARIOS | companions.SCENARIOS
+IN_TWO_RUNS = successions.SCENARIOS
+NEXT = "_next"
+"""Ends the name of what the second run of two is recorded as."""
 
-Sleep = Callable[[timedelta], Awaitable[None]]
-Scenario = Callable[[Theatre, Sleep, str], Awaitable[None]]
+NAMES = (*IN_ONE_RUN, *IN_TWO_RUNS, *(f"{name}{NEXT}" for name in IN_TWO_RUNS))
+"""Every history that there has to be."""
 
-
-async def happy(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A video without any trouble."""
-    handle = await theatre.start_as(generation_id, Script())
-    await handle.result()
+NEVER_AGAIN = {"cancelled_submitting"}
+"""What they prove is that older histories replay."""
 
 
-async def scene(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A scene animation without any trouble."""
-    handle = await theatre.start_as(generation_id, Script(), operation=Operation.SCENE_ANIMATION)
-    await handle.result()
+class Record(NamedTuple):
+    """A recorded history, and the release that it is of."""
+
+    release: str
+    name: str
+    history: WorkflowHistory
+
+    @property
+    def started(self) -> dict[str, JsonValue]:
+        """How the workflow was started, as in its first event."""
+        return self.history.to_json_dict()["events"][0]["workflowExecutionStartedEventAttributes"]
+
+    @property
+    def workflow_type(self) -> str:
+        """The name on the wire."""
+        kind = self.started["workflowType"]
+        assert isinstance(kind, dict)
+        return str(kind["name"])
 
 
-async def avatar(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A talking avatar without any trouble."""
-    handle = await theatre.start_as(generation_id, Script(), operation=Operation.TALKING_AVATAR)
-    await handle.result()
+def read(path: Path) -> Record:
+    """A record; the workflow's id stands beside its events, or follows from the scenario's name."""
+    document = json.loads(path.read_text("utf-8"))
+    workflow_id = document.pop("workflowId", id_of(path.stem))
+    history = WorkflowHistory.from_json(workflow_id, document)
+    return Record(path.parent.name, path.stem, history)
 
 
-async def claimed(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A scene animation whose request stands in the database, as a batch starts it."""
-    handle = await theatre.start_as(
-        generation_id, Script(), {"claimed": True}, operation=Operation.SCENE_ANIMATION
-    )
-    await handle.result()
-
-
-async def told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A video whose stages are told to a callback_url."""
-    request = a_request(callback_url="https://example.com/hook")
-    handle = await theatre.start_as(generation_id, Script(), request)
-    await handle.result()
-
-
-async def refusal_told(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A refusal at the quota check, told to a callback_url."""
-    script = Script().on("ledger.reserve", refused(FailureKind.QUOTA_EXCEEDED))
-    script.on("ledger.close", TO_BE_TOLD)
-    request = a_request(callback_url="https://example.com/hook")
-    handle = await theatre.start_as(generation_id, script, request)
-    with suppress(WorkflowFailureError):
-        await handle.result()
-
-
-async def reconciled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A lost reply; the prediction is found at the third look."""
-    script = Script().on("provider.submit", AMBIGUOUS)
-    script.on("provider.reconcile", UNPROVEN, UNPROVEN, ADOPTED)
-    handle = await theatre.start_as(generation_id, script)
-    await handle.result()
-
-
-async def unresolved_then_adopted(theatre: Theatre, sleep: Sleep, generation_id: str) -> None:
-    """A lost reply that nothing proves, until a person names the prediction."""
-    script = Script().on("provider.submit", AMBIGUOUS)
-    script.on("provider.reconcile", UNPROVEN).on("provider.resolve", ADOPTED)
-    handle = await theatre.start_as(generation_id, script)
-    await until(lambda: script.count("provider.reconcile") == 1)
-    while (await facts(handle)).stage is not Stage.UNRESOLVED:
-        await sleep(timedelta(seconds=10))
-    decision = {"decision": "adopt", "prediction_id": PREDICTION}
-    await handle.execute_update("resolve_submission", decision)
-    await handle.result()
-
-
-async def cancelled(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A cancel while the provider works."""
-    poll = Gate(RUNNING)
-    handle = await theatre.start_as(generation_id, Script().on("provider.poll", poll))
-    await poll.entered.wait()
-    await handle.cancel()
-    try:
-        await handle.result()
-    except WorkflowFailureError:
-        return
-    raise AssertionError("a cancelled generation has no result")
-
-
-async def cancelled_submitting(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A cancel while it submits, as it was before a queued submission was taken back.
-
-    Its record proves the guard `submission.DROPS_QUEUED`: a new one would hold the guard's marker.
-    """
-    sending = Gate(Submitted(prediction_id=PREDICTION), outlasts=True)
-    handle = await theatre.start_as(generation_id, Script().on("provider.submit", sending))
-    await sending.entered.wait()
-    await handle.cancel()
-    await saw_the_cancel(handle)
-    sending.opened.set()
-    with suppress(WorkflowFailureError):
-        await handle.result()
-
-
-async def parked_resumed(theatre: Theatre, _: Sleep, generation_id: str) -> None:
-    """A key that is refused while polling; mended, resumed and polled again."""
-    key = refused(FailureKind.PROVIDER_REFUSED_KEY, "The provider refuses our key.")
-    script = Script().on("provider.poll", key, PredictionEnd(state="completed"))
-    handle = await theatre.start_as(generation_id, script)
-    await reaches(handle, Stage.TIMED_OUT)
-    await handle.signal("resume")
-    await handle.result()
-
-
-SCENARIOS: dict[str, Scenario] = {
-    "happy": happy,
-    "scene": scene,
-    "avatar": avatar,
-    "claimed": claimed,
-    "told": told,
-    "refusal_told": refusal_told,
-    "reconciled": reconciled,
-    "unresolved_then_adopted": unresolved_then_adopted,
-    "cancelled": cancelled,
-    "cancelled_submitting": cancelled_submitting,
-    "parked_resumed": parked_resumed,
-}
+def all_records() -> list[Record]:
+    """The corpus, release by release."""
+    return [read(path) for path in sorted(HISTORIES.rglob("*.json"))]
 
 
 def id_of(name: str) -> str:
@@ -174,24 +78,55 @@ def id_of(name: str) -> str:
     return f"gen_{name.replace('_', ''):z<26}"
 
 
-async def record(name: str) -> str:
-    """Play one scenario; returns its history as JSON."""
-    generation_id = id_of(name)
-    async with (
-        skipping_time() as environment,
-        playing(environment.client, Stagehand()) as theatre,
-    ):
-        await SCENARIOS[name](theatre, environment.sleep, generation_id)
-        history = await environment.client.get_workflow_handle(generation_id).fetch_history()
-        return json.dumps(_without_this_machine(json.loads(history.to_json())), indent=1)
+async def record(name: str) -> None:
+    """Play one scenario and write what it recorded."""
+    if name in IN_ONE_RUN:
+        _write(name, *await _in_one_run(name))
+        return
+    name = name.removesuffix(NEXT)
+    for written, history in zip((name, f"{name}{NEXT}"), await _in_two_runs(name), strict=True):
+        _write(written, *history)
+
+
+async def _in_one_run(name: str) -> tuple[str, str]:
+    async with skipping_time() as environment, playing(environment.client, Stagehand()) as theatre:
+        return await _fetched(await IN_ONE_RUN[name](theatre, environment.sleep, id_of(name)))
+
+
+async def _in_two_runs(name: str) -> list[tuple[str, str]]:
+    program = Path(sysconfig.get_path("scripts")) / "temporal"
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(program), data_converter=pydantic_data_converter
+    ) as environment:
+        address = environment.client.service_client.config.target_host
+        client = await with_namespace(address, "recorded")
+        async with versioned(client, Stagehand(), "recorded") as versions:
+            await versions.release()
+            theatre = Theatre(client, versions.stagehand)
+            runs = await IN_TWO_RUNS[name](theatre, versions, id_of(name))
+            return [await _fetched(run) for run in runs]
+
+
+async def _fetched(run: Recorded) -> tuple[str, str]:
+    return run.id, (await run.fetch_history()).to_json()
+
+
+def _write(name: str, workflow_id: str, history: str) -> None:
+    document = {"workflowId": workflow_id} | json.loads(history)
+    UNRELEASED.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_without_this_machine(document), indent=1)
+    (UNRELEASED / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _without_this_machine(value: JsonValue) -> JsonValue:
-    """Stack traces and identities name folders, hosts and processes; replay reads neither."""
+    """What names folders, hosts and processes: replay reads none of it."""
     match value:
         case dict():
+            named = {"stackTrace", "identity"}
+            if value.get("kind") == "TASK_QUEUE_KIND_STICKY":
+                named.add("name")
             return {
-                name: "" if name in {"stackTrace", "identity"} else _without_this_machine(part)
+                name: "" if name in named else _without_this_machine(part)
                 for name, part in value.items()
             }
         case list():
@@ -202,9 +137,11 @@ def _without_this_machine(value: JsonValue) -> JsonValue:
 
 async def main(names: Sequence[str]) -> None:
     """Record these scenarios, or those that have no history yet."""
-    missing = [name for name in SCENARIOS if not (HISTORIES / f"{name}.json").exists()]
-    for name in names or missing:
-        (HISTORIES / f"{name}.json").write_text(await record(name) + "\n", encoding="utf-8")
+    if forbidden := NEVER_AGAIN & set(names):
+        sys.exit(f"{', '.join(sorted(forbidden))}: a new record would prove nothing.")
+    for name in names or NAMES:
+        if names or not any(HISTORIES.rglob(f"{name}.json")):
+            await record(name)
 
 
 if __name__ == "__main__":

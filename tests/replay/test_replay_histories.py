@@ -2,20 +2,17 @@
 
 import base64
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio import workflow
-from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from tests.replay.record import HISTORIES, SCENARIOS, id_of
+from tests.replay.record import NAMES, NEVER_AGAIN, Record, all_records, main
 from tests.replay.reordered import Reordered, Untold
-from workers.pools import RUNNER, WORKFLOWS
-from workflows.contracts.requests import WORKFLOW_TYPES
+from workers.pools import RUNNER, VERSIONED, WORKFLOWS
 
 STRICT = SandboxedWorkflowRunner(
     restrictions=RUNNER.restrictions.with_import_notification_policy(
@@ -23,10 +20,11 @@ STRICT = SandboxedWorkflowRunner(
         | workflow.SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
     )
 )
-
-
-def _history(path: Path) -> WorkflowHistory:
-    return WorkflowHistory.from_json(id_of(path.stem), path.read_text("utf-8"))
+RECORDS = all_records()
+BY_NAME = {record.name: record for record in RECORDS}
+EVERY_RECORD = pytest.mark.parametrize(
+    "record", RECORDS, ids=[f"{record.release}/{record.name}" for record in RECORDS]
+)
 
 
 def _replayer(
@@ -37,17 +35,29 @@ def _replayer(
     )
 
 
-def _input_of(started: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(base64.b64decode(started["input"]["payloads"][0]["data"]))
+def _wire_names(workflows: tuple[type, ...]) -> set[str | None]:
+    return {workflow._Definition.must_from_class(each).name for each in workflows}
+
+
+def _input_of(record: Record) -> dict[str, Any]:
+    given: Any = record.started.get("input")
+    return json.loads(base64.b64decode(given["payloads"][0]["data"])) if given else {}
 
 
 def test_every_scenario_is_recorded_and_every_record_is_a_scenario() -> None:
-    assert {path.stem for path in HISTORIES.glob("*.json")} == SCENARIOS.keys()
+    assert {record.name for record in RECORDS} == set(NAMES)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-async def test_a_recorded_history_replays(name: str) -> None:
-    replayed = await _replayer().replay_workflow(_history(HISTORIES / f"{name}.json"))
+@EVERY_RECORD
+async def test_a_recorded_history_replays(record: Record) -> None:
+    replayed = await _replayer().replay_workflow(record.history)
+
+    assert replayed.replay_failure is None
+
+
+@EVERY_RECORD
+async def test_it_replays_with_the_workflows_of_versioned_workers(record: Record) -> None:
+    replayed = await _replayer(VERSIONED).replay_workflow(record.history)
 
     assert replayed.replay_failure is None
 
@@ -56,29 +66,40 @@ async def test_a_reordered_step_is_caught_by_replay() -> None:
     replayer = _replayer((Reordered,))
 
     with pytest.raises(workflow.NondeterminismError):
-        await replayer.replay_workflow(_history(HISTORIES / "happy.json"))
+        await replayer.replay_workflow(BY_NAME["happy"].history)
 
 
 async def test_a_callback_that_is_not_told_any_more_is_caught_by_replay() -> None:
     replayer = _replayer((Untold,))
 
     with pytest.raises(workflow.NondeterminismError):
-        await replayer.replay_workflow(_history(HISTORIES / "told.json"))
+        await replayer.replay_workflow(BY_NAME["told"].history)
 
 
-def test_a_history_of_every_operation_and_of_every_way_to_start_it_is_recorded() -> None:
-    inputs = [json.loads((HISTORIES / f"{name}.json").read_text()) for name in SCENARIOS]
-    started = [each["events"][0]["workflowExecutionStartedEventAttributes"] for each in inputs]
+def test_every_workflow_that_a_worker_serves_has_histories() -> None:
+    recorded = {record.workflow_type for record in RECORDS}
 
-    assert {each["workflowType"]["name"] for each in started} >= set(WORKFLOW_TYPES.values())
-    assert any(_input_of(each) == {"claimed": True} for each in started)
-    assert any("callback_url" in _input_of(each) for each in started)
+    assert recorded == _wire_names(WORKFLOWS) == _wire_names(VERSIONED)
 
 
-@pytest.mark.parametrize("name", ["happy", "scene", "avatar", "claimed", "told"])
-async def test_the_workflows_run_under_the_strictest_sandbox(name: str) -> None:
+def test_every_way_to_start_a_generation_is_recorded() -> None:
+    inputs = [_input_of(record) for record in RECORDS]
+
+    assert {"claimed": True} in inputs
+    assert any("callback_url" in each for each in inputs)
+    assert any("parked" in each for each in inputs)
+
+
+@pytest.mark.parametrize("name", sorted(NEVER_AGAIN))
+async def test_what_proves_a_guard_is_not_recorded_again(name: str) -> None:
+    with pytest.raises(SystemExit, match=name):
+        await main([name])
+
+
+@EVERY_RECORD
+async def test_the_workflows_run_under_the_strictest_sandbox(record: Record) -> None:
     strictly = _replayer(runner=STRICT)
 
-    replayed = await strictly.replay_workflow(_history(HISTORIES / f"{name}.json"))
+    replayed = await strictly.replay_workflow(record.history)
 
     assert replayed.replay_failure is None

@@ -13,6 +13,7 @@ from PIL import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ROWS_AT_ONCE = 256
+_GREY, _RGBA = 0, 6
 _FLAC_FRAME_SAMPLES = 16_384
 
 
@@ -21,12 +22,14 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def flat_png(width: int, height: int, *extra: bytes) -> bytes:
-    """A grey PNG of one colour: 256 megapixels are a megabyte. `extra` are further chunks."""
+def flat_png(width: int, height: int, *extra: bytes, alpha: bool = False) -> bytes:
+    """A PNG of one colour: 256 grey megapixels are a megabyte. `extra` are further chunks."""
     squeeze = zlib.compressobj(1)
-    rows = bytes(width + 1) * _ROWS_AT_ONCE
+    rows = bytes(width * (4 if alpha else 1) + 1) * _ROWS_AT_ONCE
     data = b"".join(squeeze.compress(rows) for _ in range(0, height, _ROWS_AT_ONCE))
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    head = chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _RGBA if alpha else _GREY, 0, 0, 0)
+    )
     pixels = chunk(b"IDAT", data + squeeze.flush())
     return b"".join((_SIGNATURE, head, *extra, pixels, chunk(b"IEND", b"")))
 

@@ -38,6 +38,17 @@ TRICKS = {
 """What a stranger may write into a prompt, a title or a provider's message, by what it does."""
 
 
+THIS_MACHINE = (
+    *("127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7F.1"),
+    *("0177.0.0.1", "0177.0.0.01", "017700000001", "0", "0.0.0.0", "localhost", "LOCALHOST"),
+    *("[::1]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::]", "[::127.0.0.1]", "[::7f00:1]"),
+    *("[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::FFFF:127.0.0.1]", "[::ffff:0:127.0.0.1]"),
+    *("[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]"),
+    "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
+)
+"""This machine, as it can be written: short, octal, hexadecimal, mapped, tunnelled."""
+
+
 @dataclass
 class Recorder:
     """Answers each path with bytes as they stand, 404 else, and closes; keeps what was asked."""

@@ -152,7 +152,7 @@ async def test_hours_of_silence_in_a_small_file_are_counted_or_end_at_the_time_l
 
     facts = await inspect("audio", long, limits(tmp_path))
     with pytest.raises(DecodingTimedOut):
-        await inspect("audio", long, limits(tmp_path, decode_timeout_s=0.3))
+        await inspect("audio", long, limits(tmp_path, decode_timeout_s=0.1))
 
     assert long.stat().st_size < 1_000_000
     assert facts.duration_s == pytest.approx(3_600, abs=3)
@@ -171,6 +171,17 @@ async def test_an_input_over_the_limits_is_refused_once_and_for_all(tmp_path: Pa
     assert told is not None
     assert told.non_retryable
     assert refusal.value.failure.kind is FailureKind.INVALID_MEDIA
+
+
+async def test_an_input_over_the_memory_limit_is_refused_after_a_second_try(tmp_path: Path) -> None:
+    few = limits(tmp_path)
+    bomb = written(tmp_path / "bomb.png", bombs.flat_png(8_000, 8_000, alpha=True))
+    inputs = Inputs(NoPool(), MediaStore.from_url(few.media_url), few)
+
+    with pytest.raises(RequestRefused, match=r"image: .* took more than 268,435,456 bytes") as told:
+        await inputs.measure(bomb, "image")
+
+    assert told.value.failure.kind is FailureKind.INVALID_MEDIA
 
 
 @pytest.mark.parametrize("kind", ["image", "audio", "video"])

@@ -27,7 +27,16 @@ from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.ids import generation_digest, media_id_for
 
 ESCAPES = (
-    *("../../outside", "..", ".", "/no-such-folder/x", "a/../../b", "~root/x", "a\\..\\b", ".hidden"),
+    *(
+        "../../outside",
+        "..",
+        ".",
+        "/no-such-folder/x",
+        "a/../../b",
+        "~root/x",
+        "a\\..\\b",
+        ".hidden",
+    ),
     *("-rf", "--help", "a\0b", "x" * 5000, "\u202egpj.exe", "a\nb", "con", "C:\\x", "%2e%2e%2fx"),
     *("日本" * 100, "$(touch x)", "`touch x`", "; rm -rf ~", "{0}", "{id.__class__}", "'", '"'),
 )

@@ -1,11 +1,13 @@
 """A webhook's hint while a submission is in doubt: where the next look begins, and at once."""
 
+import asyncio
+
 import pytest
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import EventType
 
 from tests.workflows.scripted import PREDICTION, Gate, Script, refused
-from tests.workflows.theatre import Theatre, history, timers, until
+from tests.workflows.theatre import PATIENCE_S, Theatre, history, timers, until
 from workflows.contracts.activities import Doubt, Reconciled, Submitted, Verdict
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.hints import SIGNAL, ProviderEvent
@@ -38,7 +40,8 @@ async def test_a_hint_ends_the_pause_and_is_where_the_next_look_begins(theatre: 
 
     await until(pauses)
     await handle.signal(SIGNAL, ProviderEvent(prediction_id=OTHER))
-    result = await handle.result()
+    async with asyncio.timeout(PATIENCE_S):
+        result = await handle.result()
 
     assert result.prediction_id == OTHER
     assert hints(script)[-1] == OTHER
@@ -56,7 +59,8 @@ async def test_a_hint_that_comes_while_it_is_sent_is_not_forgotten(theatre: Thea
     await handle.signal(SIGNAL, ProviderEvent(prediction_id=OTHER))
     await handle.signal(SIGNAL, {"prediction_id": "of another form!"})
     sending.opened.set()
-    result = await handle.result()
+    async with asyncio.timeout(PATIENCE_S):
+        result = await handle.result()
 
     assert result.prediction_id == OTHER
     assert hints(script) == [OTHER]

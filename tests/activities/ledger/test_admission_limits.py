@@ -18,6 +18,12 @@ from workflows.contracts.failures import FailureKind, RequestRefused
 BALANCES = "SELECT FROM balances FOR NO KEY UPDATE"
 """As strong as the lock of a hold. A stronger one would stop it where it makes its reservation."""
 
+MONTH_AND_DAY = """
+INSERT INTO spending (span, starts_on)
+SELECT span, date_trunc(span, now() AT TIME ZONE 'UTC')::date
+FROM unnest(ARRAY['month', 'day']) AS span
+"""
+
 LOWER = "UPDATE plans SET videos_limit = 1 WHERE plan = 'mine'"
 LOWER_COST = "UPDATE plans SET cost_limit_usd_micros = 600000 WHERE plan = 'mine'"
 RAISE = "UPDATE plans SET videos_limit = 5 WHERE plan = 'mine'"
@@ -129,8 +135,9 @@ async def test_where_plan_and_cap_both_stop_a_hold_the_plan_is_told(
 
 
 async def test_a_settlement_locks_the_day_before_the_month_as_a_hold_does(bank: Bank) -> None:
+    # In table and index the day stands behind the month, where a plain update would find it last.
+    await bank.pool.execute(MONTH_AND_DAY)
     await bank.hold("gen_one")
-    # In the table the day stands behind the month now, where a plain update would find it last.
     await bank.pool.execute("UPDATE spending SET settled_usd_micros = 0 WHERE span = 'day'")
 
     async with locked(bank.pool, "SELECT FROM spending WHERE span = 'day' FOR UPDATE"):

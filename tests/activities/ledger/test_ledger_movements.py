@@ -142,7 +142,9 @@ async def test_the_video_limit_is_reached_by_what_is_held_and_what_is_settled(ba
     await bank.settle("gen_one")
     await bank.hold("gen_two")
 
-    with pytest.raises(RequestRefused, match=r"^videos: 2 of the 2 of plan Mine are used or ") as no:
+    with pytest.raises(
+        RequestRefused, match=r"^videos: 2 of the 2 of plan Mine are used or "
+    ) as no:
         await bank.hold("gen_three")
 
     assert no.value.failure.kind is FailureKind.QUOTA_EXCEEDED

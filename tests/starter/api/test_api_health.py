@@ -92,13 +92,15 @@ async def test_a_temporal_server_that_went_away_is_named_and_webhooks_are_to_be_
         close()
         async with api_of(dataclasses.replace(api.parts, temporal=temporal)) as origin:
             ready = await api.http.get(f"{origin}/readyz")
-            told = await dataclasses.replace(api, origin=origin).tell(generation_id)
+            told = await dataclasses.replace(api, origin=origin).tell(
+                generation_id, webhook_id="twice"
+            )
 
     assert ready.status_code == 503
     assert ready.json()["detail"] == "No answer from: temporal."
     assert told.status_code == 503
     # It had no effect, so that the provider's next try is no duplicate.
-    again = await api.tell(generation_id)
+    again = await api.tell(generation_id, webhook_id="twice")
     assert again.json() == {"outcome": "signalled"}
 
 
