@@ -246,10 +246,13 @@ class Batch(OneInput):
 
     async def _pass_the_cancel_on(self) -> None:
         """Cancel what runs, close what waits, and wait until all of it has ended."""
-        for child in tuple(self.children.values()):
-            child.cancel()
-        # By its handle, a child that goes on in a new run would never hear of it.
-        asked = set[str]() if workflow.patched(ASKS_BY_ID) else set(self.children)
+        asked = set(self.children)
+        if workflow.patched(ASKS_BY_ID):
+            # By its handle, a child that has gone on in a new run would never hear of it.
+            await asyncio.gather(*map(_cancel_by_id, sorted(asked)))
+        else:
+            for child in tuple(self.children.values()):
+                child.cancel()
         await self._close_waiting()
         await self._cancel_strays(asked)
         await workflow.wait_condition(lambda: not self.children)
@@ -332,6 +335,12 @@ class Batch(OneInput):
             rows.append(("all", counts))
         lines = (f"| {name} | {text} |" for name, text in rows)
         workflow.set_current_details("\n".join(["| | |", "|---|---|", *lines]))
+
+
+async def _cancel_by_id(generation_id: str) -> None:
+    """Whichever run of it is the last; one that has ended meanwhile needs none."""
+    with suppress(ApplicationError):
+        await workflow.get_external_workflow_handle(generation_id).cancel()
 
 
 async def _tell_callbacks(generation_id: str) -> None:

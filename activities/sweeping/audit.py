@@ -52,6 +52,8 @@ class Audit:
             f"balance {row['balance_id']}": f"of {row['user_id']}: not the sum of its entries"
             for row in rows
         }
+        for row in await self._pool.fetch(money.SQL["unbalanced_spending"]):
+            told[f"{row['span']} {row['starts_on']}"] = "not the sum of the entries of its holds"
         return await self._findings.replace(FindingKind.UNBALANCED, told)
 
     async def _unresolved(self) -> int:

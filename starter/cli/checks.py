@@ -187,7 +187,14 @@ async def _of_database(pool: "Pool") -> list[Check]:
                 f"{len(rows)} balances differ from the sum of their entries: {users}",
                 "stillmotion pause, and have the ledger looked at before it goes on",
             )
-        return "every balance is the sum of its entries"
+        spans = await pool.fetch(LEDGER["unbalanced_spending"])
+        if spans:
+            told = ", ".join(f"{row['span']} {row['starts_on']}" for row in spans[:5])
+            raise Broken(
+                f"the spending of {len(spans)} spans differs from the sum of its entries: {told}",
+                "stillmotion pause, and have the ledger looked at before it goes on",
+            )
+        return "balances and spending are the sums of their entries"
 
     async def clock() -> str:
         before = datetime.now(UTC)

@@ -27,6 +27,7 @@ from workflows.contracts.progress import Progress, ProgressFacts
 from workflows.contracts.quoting import Quote
 from workflows.contracts.requests import (
     Claimed,
+    Continued,
     ImageToVideoRequest,
     SceneAnimationRequest,
     TalkingAvatarRequest,
@@ -63,6 +64,7 @@ WRITTEN_BY_PEOPLE = (ImageToVideoRequest, SceneAnimationRequest, TalkingAvatarRe
 
 CONTRACTS = [
     *WRITTEN_BY_PEOPLE,
+    Continued,
     Terms,
     ProgressFacts,
     Progress,

@@ -144,4 +144,3 @@ async def test_a_hint_at_what_is_not_there_is_no_evidence(
     told = await desk.reconciliation.reconcile("gen_one", hinted="no-such-prediction")
 
     assert told.verdict is Verdict.UNPROVEN
-
