@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.media import errors as media
 from activities.media.inputs import InputUnreachable
 from activities.provider import errors as provider
-from activities.provider.pacing import HeldBack
+from activities.provider.pacing import AskedToWait, HeldBack
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 
 P = ParamSpec("P")
@@ -35,6 +35,7 @@ FINAL: dict[type[Exception], FailureKind] = {
 """Trying again gives the same answer."""
 
 PASSING: dict[type[Exception], FailureKind] = {
+    AskedToWait: FailureKind.PROVIDER_OVERLOADED,
     HeldBack: FailureKind.PLACES_TAKEN,
     provider.Overloaded: FailureKind.PROVIDER_OVERLOADED,
     provider.NotSent: FailureKind.PROVIDER_UNREACHABLE,
@@ -81,7 +82,11 @@ def application_error(error: Exception) -> ApplicationError | None:
     for known, kind in PASSING.items():
         if isinstance(error, known):
             return _error(
-                kind, _sentence(error), final=False, delay_s=getattr(error, "retry_after_s", None)
+                kind,
+                _sentence(error),
+                final=False,
+                expected=isinstance(error, HeldBack),
+                delay_s=getattr(error, "retry_after_s", None),
             )
     return None
 
@@ -95,7 +100,12 @@ def _sentence(error: Exception) -> str:
 
 
 def _error(
-    kind: FailureKind, message: str, *, final: bool, delay_s: float | None = None
+    kind: FailureKind,
+    message: str,
+    *,
+    final: bool,
+    expected: bool = False,
+    delay_s: float | None = None,
 ) -> ApplicationError:
     return ApplicationError(
         message,
@@ -106,7 +116,7 @@ def _error(
         # An expected refusal is no alarm in the worker's log and metrics.
         category=(
             ApplicationErrorCategory.BENIGN
-            if final or kind is FailureKind.PLACES_TAKEN
+            if final or expected
             else ApplicationErrorCategory.UNSPECIFIED
         ),
     )

@@ -126,6 +126,32 @@ class Activities:
         }
 
 
+SPARE_CONNECTIONS = 3
+"""With which senders and reconcilers, who each hold one connection, write down what they learn."""
+
+
+class TooFewConnections(ValueError):
+    """The settings let a worker's slots hold all of its database connections for good."""
+
+
+def require_connections(settings: Settings, queues: Sequence[TaskQueue]) -> None:
+    """Raise TooFewConnections where those who hold one could wait for each other's second one."""
+    slots = {
+        TaskQueue.SUBMIT: ("STILLMOTION_SUBMIT_SLOTS", settings.worker.submit_slots),
+        TaskQueue.RECONCILE: ("STILLMOTION_RECONCILE_SLOTS", settings.worker.reconcile_slots),
+    }
+    holding = [slots[queue] for queue in slots if queue in queues]
+    needed = sum(count for _, count in holding) + SPARE_CONNECTIONS
+    given = settings.database.database_connections_max
+    if holding and given < needed:
+        named = ", ".join(f"{name} is {count}" for name, count in holding)
+        raise TooFewConnections(
+            f"STILLMOTION_DATABASE_CONNECTIONS_MAX: it is {given}; allowed are {needed} and more:"
+            f" one for each slot ({named}) and {SPARE_CONNECTIONS} beside them. Nothing was started"
+            " or charged. Raise it, or lower the slots."
+        )
+
+
 @asynccontextmanager
 async def wire(
     settings: Settings, *, clock: Callable[[], float] = running_and_suspended_s

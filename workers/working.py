@@ -12,7 +12,7 @@ from temporalio.runtime import Runtime
 from workers.pools import build_workers
 from workers.schedules import schedule_sweeps
 from workers.telemetry import configure_logging, metrics_at
-from workers.wiring import Settings, connect_temporal, wire
+from workers.wiring import Settings, connect_temporal, require_connections, wire
 from workflows.contracts.queues import TaskQueue
 
 CONNECT_TRIES = 30
@@ -25,10 +25,12 @@ async def work(settings: Settings, queues: Sequence[TaskQueue]) -> None:
     """Serve `queues` until SIGTERM or SIGINT, then let activities finish for `drain_s` seconds.
 
     Raises:
+        TooFewConnections: the slots could hold all of the database's.
         MetricsAddressTaken: nothing can listen at `metrics_address`.
         RuntimeError: Temporal does not answer within half a minute.
         DatabaseUnreachable, CatalogueInvalid, KeyRefused: as `wire`.
     """
+    require_connections(settings, queues)
     configure_logging(settings.worker.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

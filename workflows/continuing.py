@@ -27,6 +27,10 @@ def hand_over(generation: Generation, looks: int) -> None:
     Raises:
         ContinueAsNewError: it is due.
     """
+    if generation.taken_up:
+        # It has been in this run for a moment only: were it due again, it would be for ever.
+        generation.taken_up = False
+        return
     busy = generation.woken or generation.cancelled or not workflow.all_handlers_finished()
     # The patch comes last: it marks the histories of those only that were handed over.
     if busy or not _is_due() or not workflow.patched(HANDS_OVER):
@@ -38,6 +42,8 @@ def hand_over(generation: Generation, looks: int) -> None:
         stage=stage,
         looks=looks,
         why=why,
+        since=generation.since,
+        hinted=generation.hinted,
         prompt_by=generation.prompt_by,
         warnings=generation.warnings,
     )
@@ -62,6 +68,7 @@ def take_up(generation: Generation, stage: Stage) -> int:
     parked, generation.parked = generation.parked, None
     if parked is None or parked.stage is not stage:
         return 0
+    generation.taken_up = True
     workflow.set_current_details(generation.details())
     return parked.looks
 
@@ -74,6 +81,9 @@ async def start_over(generation: Generation) -> None:
         ActivityError: as the steps.
     """
     generation.parked, generation.told, generation.tells = None, None, False
+    if generation.decision is not None:
+        generation.decision.answer = "Nothing is in doubt any more: it is submitted again."
+        generation.decision = None
     assert generation.terms is not None, "it was reserved"
     generation.enter(Stage.RESERVING)
     await generation.announce(generation.terms)

@@ -61,9 +61,12 @@ class Steered(OneInput):
         """Whether the workflow that tells the callback_url was started."""
         self.parked = request.parked if isinstance(request, Continued) else None
         """How the run before this one was parked, until this one goes on from there."""
+        self.taken_up = False
+        """Whether it was taken up from there just now, and has neither looked nor waited yet."""
         if self.parked is not None:
             self.stage, self.told, self.tells = self.parked.stage, self.parked.why, True
             self.money = self.parked.why.money
+            self.since, self.hinted = self.parked.since or now, self.parked.hinted
             self.prompt_by, self.warnings = self.parked.prompt_by, self.parked.warnings
 
     # Messages

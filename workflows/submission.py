@@ -44,7 +44,10 @@ _NOTHING_MADE = frozenset(
 )
 
 _OUR_OWN = frozenset({FailureKind.SUBMITS_PAUSED, FailureKind.PLACES_TAKEN})
-"""The provider was not asked, so no patience is used up: an operator's pause, our own pacing."""
+"""Not the provider's doing, so no patience is used up: an operator's pause, our limit in flight.
+
+A pause that the provider asked for is its own doing, whichever submission was told of it.
+"""
 
 
 async def submit(generation: Generation) -> str:
@@ -160,7 +163,7 @@ async def _drop_unless_begun(sending: "workflow.ActivityHandle[Submitted]") -> N
 
 def _wait_for(error: ActivityError, told: Failure, tries: int) -> timedelta:
     """Growing pauses, or the provider's own wish where it is longer, as far as patience goes."""
-    if told.kind is FailureKind.SUBMITS_PAUSED:
+    if told.kind in _OUR_OWN:
         return timeouts.widening(tries, timeouts.SUBMIT_PAUSE_MIN, timeouts.PAUSED_PAUSE_MAX)
     wished = error.cause.next_retry_delay if isinstance(error.cause, ApplicationError) else None
     own = timeouts.widening(tries, timeouts.SUBMIT_PAUSE_MIN, timeouts.SUBMIT_PAUSE_MAX)
@@ -194,6 +197,7 @@ async def _reconcile(generation: Generation) -> str | None:
             reconciled = await _decide(generation, generation.decision, reconciled)
         match reconciled.verdict:
             case Verdict.ADOPTED:
+                generation.accepted_at = reconciled.accepted_at
                 return reconciled.prediction_id
             case Verdict.ABSENT:
                 generation.told = None

@@ -179,8 +179,8 @@ SUBMIT_PATIENCE = timedelta(minutes=30)
 """How long a busy or unreachable provider is waited for before the hold is given back."""
 
 PAUSED_PAUSE_MAX = timedelta(minutes=10)
-"""While an operator has paused submits: at eleven events a look, a month of it stays below the
-51,200 events at which Temporal would end the workflow."""
+"""While an operator has paused submits, or all places are taken: at eleven events a look, a month
+of it stays below the 51,200 events at which Temporal would end the workflow."""
 
 RECONCILE_PAUSE_MIN = timedelta(seconds=2)
 RECONCILE_PAUSE_MAX = timedelta(hours=6)

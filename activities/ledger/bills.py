@@ -2,7 +2,8 @@
 
 A row of `bills` stands for each prediction that was ever ours and has ended. What should be booked
 follows from it by `owing.owed`; the difference to what is booked becomes one new entry per account,
-so however often and by whomever a bill is read, the books end up the same.
+so however often and by whomever a bill is read, the books end up the same. An account is known by
+its base URL: a rotated key is the same account's.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ from activities.generations import repository as generations
 from activities.ledger import corrections
 from activities.ledger import repository as money
 from activities.ledger.alarms import house_booked
-from activities.ledger.corrections import SQL, Change
+from activities.ledger.corrections import SQL, UNFOUND_AFTER, Change
 from activities.ledger.owing import NO_ROW_YET, REFUNDED, Bill, End, bill_of, next_look, owed
+from activities.ledger.repository import Reservation
 from activities.provider.errors import MalformedReply, ProviderError
 from activities.provider.wavespeed import PAGE_SIZE_MAX, WaveSpeed
 
@@ -30,6 +32,9 @@ CLOCK_SKEW = timedelta(hours=1)
 """How far the provider's clock may be off. Too wide a span costs nothing: the predictions are
 named."""
 
+_NOT_BOOKED = (asyncpg.PostgresError, asyncpg.InterfaceError)
+"""The second is also what asyncpg raises for a value that no column can hold."""
+
 log = structlog.get_logger()
 
 
@@ -39,9 +44,9 @@ class BillsRead(NamedTuple):
     read: int = 0
     """Predictions whose bill was asked for, and answered."""
     corrected: int = 0
-    """Of these, how many changed what was booked."""
+    """How many changed what was booked, with those whose prediction was never found."""
     flagged: int = 0
-    """Of these, how many a person must look at now and didn't have to before."""
+    """Of those read, how many a person must look at now and didn't have to before."""
     failed: str | None = None
     """Why some could not be read, in a sentence; they are read again in some minutes."""
 
@@ -73,7 +78,7 @@ class Bills:
     def __init__(self, pool: Pool, client: WaveSpeed) -> None:
         self._pool = pool
         self._client = client
-        self._account = (client.base_url, client.key_fingerprint)
+        self._base_url = client.base_url
 
     async def look_up(self, generation_id: str) -> Bill | None:
         """What the provider charged, for the settlement that comes next; holds no connection.
@@ -81,7 +86,7 @@ class Bills:
         None where there is no row yet, where the provider doesn't say so within 10 s, and where the
         bill is expected already, so that a repeat asks nothing.
         """
-        row = await self._pool.fetchrow(SQL["to_ask"], generation_id, *self._account)
+        row = await self._pool.fetchrow(SQL["to_ask"], generation_id, self._base_url)
         if row is None:
             return None
         try:
@@ -138,16 +143,22 @@ class Bills:
             await generations.lock(connection, generation_id)
             await money.reservation_of(connection, generation_id)
             is_stray = await connection.fetchval(
-                SQL["expect_stray"], generation_id, prediction_id, *self._account
+                SQL["expect_stray"],
+                generation_id,
+                prediction_id,
+                self._base_url,
+                self._client.key_fingerprint,
             )
         return is_stray is not None
 
     async def read_due(self, limit: int = PAGE_SIZE_MAX) -> BillsRead:
         """Read up to `limit` (at most 100) bills of this account that are due, and correct by them.
 
-        Each in a transaction of its own. What could not be read stays due, in some minutes.
+        Each in a transaction of its own. What could not be read stays due, in some minutes. First,
+        since there is no bill to ask for, `give_back_doubtful`.
         """
-        rows = await self._pool.fetch(SQL["due"], *self._account, min(limit, PAGE_SIZE_MAX))
+        given_back = await self.give_back_doubtful(limit)
+        rows = await self._pool.fetch(SQL["due"], self._base_url, min(limit, PAGE_SIZE_MAX))
         due = [_Due(*row) for row in rows]
         bills, failed = await self._ask(due) if due else ({}, None)
         unread = [each.prediction_id for each in due if each.prediction_id not in bills]
@@ -158,16 +169,38 @@ class Bills:
                 continue
             try:
                 changes.append(await self._apply(each, bills[each.prediction_id]))
-            except asyncpg.PostgresError as error:
+            except _NOT_BOOKED as error:
                 # It stays due, and keeps no other from its turn.
                 log.exception("a bill could not be booked", generation_id=each.generation_id)
-                failed = f"The bill of {each.generation_id} could not be booked ({error.sqlstate})."
+                why = getattr(error, "sqlstate", None) or type(error).__name__
+                failed = f"The bill of {each.generation_id} could not be booked ({why})."
         return BillsRead(
             read=len(due) - len(unread),
-            corrected=sum(change.is_booked for change in changes),
+            corrected=given_back + sum(change.is_booked for change in changes),
             flagged=sum(change.flagged for change in changes),
             failed=failed,
         )
+
+    async def give_back_doubtful(self, limit: int = PAGE_SIZE_MAX) -> int:
+        """Release whoever is booked for a submission of which nothing was found in 8 days.
+
+        Such a one was cancelled while it was not known whether the provider took the job. Returns
+        how many got money and video back. What turns up later all the same is booked by its bill.
+        """
+        rows = await self._pool.fetch(SQL["provisional_without_prediction"], UNFOUND_AFTER, limit)
+        given_back = 0
+        for row in rows:
+            generation_id = row["generation_id"]
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await generations.lock(connection, generation_id)
+                    hold = await money.reservation_of(connection, generation_id)
+                    assert hold is not None, "it was there"
+                    given_back += (await _correct(connection, hold)).is_booked
+            except _NOT_BOOKED:
+                # The next look finds it again, and the bills keep their turn.
+                log.exception("a doubt could not be given back", generation_id=generation_id)
+        return given_back
 
     async def _ask(self, due: Sequence[_Due]) -> tuple[dict[str, Bill | None], str | None]:
         """Each prediction's bill, and why some are not there.
@@ -212,12 +245,18 @@ class Bills:
             )
             if seen is None:
                 return Change()
-            change = await corrections.correct(connection, hold)
-            if hold.state == "settled":
-                _, told = await corrections.booked_of(connection, hold)
-                await connection.execute(SQL["tell"], due.generation_id, told)
+            change = await _correct(connection, hold)
         house_booked(due.generation_id, change.house_usd_micros)
         return change
+
+
+async def _correct(connection: Connection, hold: Reservation) -> Change:
+    """Correct the books, and what readers are told of them."""
+    change = await corrections.correct(connection, hold)
+    if hold.state == "settled":
+        _, told = await corrections.booked_of(connection, hold)
+        await connection.execute(SQL["tell"], hold.generation_id, told)
+    return change
 
 
 async def _expect(

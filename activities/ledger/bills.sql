@@ -1,9 +1,10 @@
 -- name: to_ask
 -- The prediction that a settlement asks about; nothing where its bill is expected already, or at another account.
+-- An account is known by its base URL: a rotated key is the same account's.
 SELECT s.prediction_id, r.reserved_at, now() AS now
 FROM submissions s JOIN generations g USING (generation_id) JOIN reservations r USING (generation_id)
 WHERE s.generation_id = $1 AND s.prediction_id IS NOT NULL
-  AND g.terms->>'base_url' = $2 AND g.terms->>'key_fingerprint' = $3
+  AND g.terms->>'base_url' = $2
   AND NOT EXISTS (SELECT FROM bills b WHERE b.prediction_id = s.prediction_id AND NOT b.is_stray);
 
 -- name: expect
@@ -36,8 +37,8 @@ ON CONFLICT DO NOTHING RETURNING is_stray;
 SELECT b.prediction_id, b.generation_id, b.looks, b.charged_usd_micros IS NOT NULL AS has_row, b.ended_at,
        r.reserved_at, now() AS now
 FROM bills b JOIN reservations r USING (generation_id)
-WHERE b.base_url = $1 AND b.key_fingerprint = $2 AND b.due_at <= now()
-ORDER BY b.due_at, b.prediction_id LIMIT $3;
+WHERE b.base_url = $1 AND b.due_at <= now()
+ORDER BY b.due_at, b.prediction_id LIMIT $2;
 
 -- name: look
 -- What one look found; a row that was seen once stays seen. Nothing where another reader was first.
@@ -67,8 +68,21 @@ SELECT coalesce(sum(settled_usd_micros) FILTER (WHERE account = 'user'), 0)::big
        coalesce(sum(settled_usd_micros) FILTER (WHERE account = 'house'), 0)::bigint AS house_usd_micros,
        coalesce(sum(videos_settled), 0)::bigint AS videos,
        coalesce(bool_or(provisional), false) AS is_provisional,
-       coalesce(bool_or(account = 'house' AND kind = 'settle'), false) AS is_lost
+       coalesce(bool_or(account = 'house' AND kind = 'settle'), false) AS is_lost,
+       EXISTS (SELECT FROM reservations r JOIN submissions s USING (generation_id)
+               WHERE r.generation_id = $1 AND s.prediction_id IS NULL AND r.closed_at < now() - $2::interval
+                 AND NOT EXISTS (SELECT FROM bills b WHERE b.generation_id = $1 AND NOT b.is_stray)) AS is_unfound
 FROM ledger WHERE generation_id = $1;
+
+-- name: provisional_without_prediction
+-- Whose user is booked for now, since the POST may have gone out, and of which nothing was found in time.
+SELECT r.generation_id FROM reservations r JOIN submissions s USING (generation_id)
+WHERE r.state = 'settled' AND s.prediction_id IS NULL AND r.closed_at < now() - $1::interval
+  AND EXISTS (SELECT FROM ledger l WHERE l.generation_id = r.generation_id AND l.provisional)
+  AND NOT EXISTS (SELECT FROM bills b WHERE b.generation_id = r.generation_id AND NOT b.is_stray)
+  AND (SELECT sum(l.settled_usd_micros) + sum(l.videos_settled) FROM ledger l
+       WHERE l.generation_id = r.generation_id AND l.account = 'user') > 0
+ORDER BY r.closed_at, r.generation_id LIMIT $2;
 
 -- name: tell
 -- What readers of a generation without a video are told of the money.

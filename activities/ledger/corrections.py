@@ -4,6 +4,7 @@ Each function runs in a transaction that holds the lock of the generation and it
 that readers at the same time come one after the other and the second finds nothing left to do.
 """
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from activities.database.pool import Connection, Row
@@ -14,6 +15,10 @@ from activities.ledger.repository import Reservation
 from workflows.contracts.texts import dollars
 
 SQL = statements("activities.ledger", "bills.sql")
+
+UNFOUND_AFTER = timedelta(days=8)
+"""How long after its end a job whose id was never received may turn up: the provider lists
+predictions for 7 days (docs: what-are-predictions), and the sweeper looks through them."""
 
 
 class Change(NamedTuple):
@@ -96,13 +101,16 @@ def _end_of(hold: Reservation, booked: Row) -> End | None:
         case "reserved":
             return None
         case "settled":
-            return End.CANCELLED if booked["is_provisional"] else End.COMPLETED
+            if not booked["is_provisional"]:
+                return End.COMPLETED
+            # Of what nobody ever found there is nothing to pay for: as if the user was released.
+            return End.FAILED if booked["is_unfound"] else End.CANCELLED
         case "released":
             return End.LOST if booked["is_lost"] else End.FAILED
 
 
 async def _booked(connection: Connection, hold: Reservation) -> Row:
-    row = await connection.fetchrow(SQL["booked"], hold.generation_id)
+    row = await connection.fetchrow(SQL["booked"], hold.generation_id, UNFOUND_AFTER)
     assert row is not None, "a sum has a row"
     return row
 

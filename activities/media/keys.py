@@ -48,6 +48,15 @@ def digest_in(key: str) -> str | None:
             return None
 
 
+def owner_in(key: str) -> str | None:
+    """The owner's hash in the key of an output or a poster; None in any other key."""
+    match key.split("/"):
+        case [("outputs" | "posters"), owner, _, _]:
+            return owner
+        case _:
+            return None
+
+
 def check_key(key: str) -> str:
     """The key itself.
 

@@ -14,12 +14,20 @@ USD_MICROS = 1_000_000
 MICRO_USD_FROM = 1000
 """Billed amounts from here on are micro-USD, below it USD; see `billed_usd_micros`."""
 
+USD_MICROS_END = 10**15
+"""No amount is as large: a billion dollars is a mistake, and a sum of thousands of smaller ones
+still fits the database's 64 bits."""
+
 _NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,18})?(e-?\d{1,2})?", re.ASCII)
 
 
 def usd_micros(amount: JsonValue) -> int:
-    """An amount of USD as integer micro-USD, rounded half up; raises `ValueError` for no number."""
-    return int((_decimal(amount) * USD_MICROS).to_integral_value(ROUND_HALF_UP))
+    """An amount of USD as integer micro-USD, rounded half up.
+
+    Raises:
+        ValueError: not a number, or a billion dollars and more.
+    """
+    return _bounded((_decimal(amount) * USD_MICROS).to_integral_value(ROUND_HALF_UP))
 
 
 def quoted_usd_micros(data: JsonValue) -> int:
@@ -47,14 +55,20 @@ def billed_usd_micros(amount: JsonValue) -> int:
     so only one reading can be right.
 
     Raises:
-        ValueError: not a number, or micro-USD with a fraction.
+        ValueError: not a number, micro-USD with a fraction, or a billion dollars and more.
     """
     value = _decimal(amount)
     if abs(value) < MICRO_USD_FROM:
         return usd_micros(amount)
     if value != value.to_integral_value():
         raise ValueError("the amount is neither USD nor whole micro-USD")
-    return int(value)
+    return _bounded(value)
+
+
+def _bounded(usd_micros_: Decimal) -> int:
+    if abs(usd_micros_) >= USD_MICROS_END:
+        raise ValueError("the amount is too large to be one")
+    return int(usd_micros_)
 
 
 def _decimal(value: JsonValue) -> Decimal:

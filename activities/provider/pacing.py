@@ -39,6 +39,10 @@ class HeldBack(Exception):
         self.retry_after_s = retry_after_s
 
 
+class AskedToWait(HeldBack):
+    """The provider asked for a pause, and it is not over: as if it had said so to this one."""
+
+
 class Standing(NamedTuple):
     """How an account stands now."""
 
@@ -67,11 +71,14 @@ class Pacing:
         await self._pool.execute(SQL["slow_down"], self._account, wait_s)
         return wait_s
 
-    async def require_turn(self) -> None:
-        """Raise HeldBack while the provider's wish for a pause is in force."""
-        pause = await self._pool.fetchrow(SQL["pause"], self._account)
+    async def require_turn(self, connection: Connection) -> None:
+        """Raise AskedToWait while the provider's wish for a pause is in force.
+
+        On the sender's connection: senders that each wait for a second one wait for each other.
+        """
+        pause = await connection.fetchrow(SQL["pause"], self._account)
         if pause is not None:
-            raise HeldBack(
+            raise AskedToWait(
                 f"The provider asked for a pause until {pause['not_before']:%H:%M:%S} UTC.",
                 pause["left_s"] * (1 + _SPREAD * _chance()) + _chance(),
             )

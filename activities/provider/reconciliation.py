@@ -116,6 +116,7 @@ class Reconciliation:
                 verdict=Verdict.ADOPTED,
                 prediction_id=row.prediction_id,
                 evidence="The id had been received.",
+                accepted_at=row.accepted_at,
             )
         if row.state in {"prepared", "rejected"}:
             return Reconciled(verdict=Verdict.ABSENT, evidence="Nothing was sent.")

@@ -32,6 +32,7 @@ from activities.provider.identity import ProviderIdentity
 from activities.provider.pacing import Pacing
 from activities.provider.wavespeed import WaveSpeed
 from activities.provider.webhooks import webhook_url
+from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.stages import TERMINAL, Stage
 
 SQL = statements("activities.provider", "submissions.sql")
@@ -170,6 +171,7 @@ class Submissions:
             SubmissionAmbiguous: an earlier attempt's or this one's outcome is unknown: reconcile.
             InFlight: another process is sending.
             HeldBack: it is not its turn, or no place is free; the row is as it was.
+            RequestRefused: `already_closed`: the generation has ended; the row is as it was.
             ProviderError: any other leaf: nothing was made, and the row says so.
         """
         async with self.locked(generation_id) as connection:
@@ -184,12 +186,17 @@ class Submissions:
 
     async def _send(self, connection: Connection, row: Submission) -> str:
         assert row.payload is not None, "a submission that may be sent has its body"
-        await self.pacing.require_turn()
+        await self.pacing.require_turn(connection)
         told_at = await self._webhook_url(connection, row.generation_id)
         # Before the commit, so that the window ends no later here than in the row.
         deadline = self._clock() + SEND_WINDOW_S
         async with connection.transaction():
-            await generations.lock(connection, row.generation_id)
+            # Another run may have closed it since the row was read, without the sender's lock: what
+            # is sent now nobody would be booked for.
+            if await generations.lock(connection, row.generation_id) in TERMINAL:
+                raise RequestRefused(
+                    FailureKind.ALREADY_CLOSED, "The generation has ended: nothing was sent."
+                )
             await self.pacing.take_place(connection)
             attempt = await connection.fetchval(SQL["sending"], row.generation_id, SEND_WINDOW_S)
             await connection.execute(SQL["attempt"], row.generation_id, attempt, "sending", "")

@@ -80,7 +80,11 @@ class SweepActivities(contract.Sweeping):
     @activity.defn(name="sweeping.record")
     @boundary
     async def record(self, sweep: SweepRecord) -> None:
-        """Keep when it ran and what came of it, and tell the metrics."""
+        """Keep when it ran and what came of it, and tell the metrics.
+
+        The gauge is this process's, as of the last sweep that it recorded: where several workers
+        do, the one whose sweep is the newest is right. `stillmotion doctor` reads the rows.
+        """
         findings = Findings(self.pool)
         is_new = await findings.record(sweep)
         counts = {found.kind: found.many for found in await findings.by_kind()}

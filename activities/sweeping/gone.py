@@ -12,6 +12,8 @@ for both: what was submitted goes on, what was not is released.
 Whoever is gone is asked for again under the generation's row lock, which the first activity of any
 new run waits for. So a run that begins meanwhile either is seen, or finds the hold ended. The
 sender's lock is held as well: a process that was frozen before its POST finds nothing to send.
+
+On another Temporal than the database's own everybody would seem gone, so there nothing is done.
 """
 
 import asyncio
@@ -39,6 +41,7 @@ from activities.database.pool import Connection, Pool, Row
 from activities.generations import repository as generations
 from activities.ledger import repository as money
 from activities.provider.submissions import InFlight, Submissions
+from activities.sweeping.namespaces import why_elsewhere
 from activities.sweeping.turns import SQL, Turns
 from workflows.contracts import callbacks, queues
 from workflows.contracts.activities import ForGeneration
@@ -87,6 +90,9 @@ class Gone:
 
     async def look(self) -> Swept:
         """End batches that are gone, then mend generations; one that can't be hides no other."""
+        elsewhere = await why_elsewhere(self._pool, self._temporal, RPC_TIMEOUT)
+        if elsewhere is not None:
+            return Swept(failed=elsewhere)
         repaired: Counter[str] = Counter()
         failed = 0
         for row in await self._gone("batches", "batch_id"):

@@ -7,6 +7,14 @@ SELECT value FROM deployment WHERE name = 'sweep ' || $1;
 INSERT INTO deployment (name, value) VALUES ('sweep ' || $1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: adopt_namespace
+-- Where this database's workflows run: what the first sweep says, until an operator has it forgotten.
+INSERT INTO deployment (name, value) VALUES ('temporal_namespace', $1) ON CONFLICT (name) DO NOTHING;
+
+-- name: namespace
+-- Where this database's workflows run.
+SELECT value FROM deployment WHERE name = 'temporal_namespace';
+
 -- name: upsert_findings
 -- What was found now; what was known keeps the time when it was found first.
 INSERT INTO findings (kind, subject, detail)
@@ -75,17 +83,23 @@ FROM generations g WHERE g.generation_id = $1 AND g.stage = $2 AND g.last_seq = 
 UPDATE submissions SET payload = NULL WHERE generation_id = $1;
 
 -- name: known_predictions
--- Those that some generation follows, or followed.
-SELECT prediction_id FROM submissions WHERE prediction_id = ANY ($1::text[]);
+-- Those that some generation follows, or whose bill is expected. One that was accepted after its generation's end is
+-- neither; an end from before there were bills (migration 3) expects none.
+SELECT s.prediction_id FROM submissions s JOIN generations g USING (generation_id)
+WHERE s.prediction_id = ANY ($1::text[])
+  AND (g.stage NOT IN ('failed', 'cancelled')
+       OR EXISTS (SELECT FROM bills b WHERE b.prediction_id = s.prediction_id)
+       OR g.stage_at < (SELECT applied_at FROM migrations WHERE number = 3));
 
 -- name: by_staged_url
--- The generations whose inputs lie at these URLs.
-SELECT s.staged_url, s.generation_id, s.prediction_id, g.stage
+-- The generations whose inputs lie at these URLs, and whether the bill of what they follow is expected.
+SELECT s.staged_url, s.generation_id, s.prediction_id, g.stage,
+       EXISTS (SELECT FROM bills b WHERE b.prediction_id = s.prediction_id) AS is_billed
 FROM submissions s JOIN generations g USING (generation_id) WHERE s.staged_url = ANY ($1::text[]);
 
 -- name: ended_digests
--- Those of the digests in files' keys that stand for a generation which has ended.
-SELECT generation_digest(generation_id) AS digest FROM generations
+-- Those of the digests in files' keys that stand for a generation which has ended, with the owner in its keys.
+SELECT generation_digest(generation_id) AS digest, terms->>'user_hash' AS owner FROM generations
 WHERE generation_digest(generation_id) = ANY ($1::text[]) AND stage IN ('completed', 'failed', 'cancelled');
 
 -- name: named_keys
@@ -122,8 +136,19 @@ ORDER BY m.used_at LIMIT $2;
 SELECT key FROM media WHERE media_id = $1 AND used_at < now() - $2::interval FOR UPDATE;
 
 -- name: forget_input
--- The row; its file goes in the same transaction.
-DELETE FROM media WHERE media_id = $1;
+-- The row; its file is noted, and goes once that is committed.
+WITH forgotten AS (DELETE FROM media WHERE media_id = $1 RETURNING key)
+INSERT INTO deployment (name, value) SELECT 'sweep input ' || key, key FROM forgotten
+ON CONFLICT (name) DO NOTHING;
+
+-- name: forgotten_inputs
+-- Files whose row is forgotten, and which are not deleted yet; whether a row has come back since.
+SELECT d.value AS key, EXISTS (SELECT FROM media m WHERE m.key = d.value) AS is_back FROM deployment d
+WHERE starts_with(d.name, 'sweep input ') ORDER BY d.name LIMIT $1;
+
+-- name: forget_note
+-- The file is deleted, or has a row again.
+DELETE FROM deployment WHERE name = 'sweep input ' || $1;
 
 -- name: stranded_holds
 -- Holds whose generation has ended, or is none; whether its prediction may exist, or its video does.

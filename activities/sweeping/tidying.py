@@ -1,8 +1,9 @@
 """The media store against its rows: files that nobody names, assets whose file is gone, old inputs.
 
 A file is written before the row that names it, so whoever dies between leaves one behind. It is
-deleted only where its generation stands in this database and has ended: a bucket may have files of
-another deployment, and a database that was restored doesn't know all that it had paid for.
+deleted only where its generation stands in this database and has ended, under the owner that the
+key names: a bucket may have files of another deployment, whose users and keys, and so generations,
+have the same names, and a database that was restored doesn't know all that it had paid for.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 
 from activities.database.pool import Pool
-from activities.media.keys import digest_in
+from activities.media.keys import digest_in, owner_in
 from activities.media.store import MediaStore, StoredObject
 from activities.sweeping.findings import Findings
 from activities.sweeping.turns import SQL, Turns
@@ -70,17 +71,17 @@ class Tidying:
         )
 
     async def _expire_inputs(self) -> int:
-        rows = await self._pool.fetch(SQL["unused_inputs"], INPUTS_KEPT, INPUTS_MAX)
-        return sum([await self._expire(row["media_id"]) for row in rows])
+        """Forget rows, then delete their files: a row never stands without its file.
 
-    async def _expire(self, media_id: str) -> bool:
-        """Delete an input, unless it is used just now.
-
-        An upload of the same bytes waits for this transaction with its row, not with its file: one
-        that was stored lately is left to it. Between that look and the delete lies a moment in
-        which a file may be lost to an upload that comes after seven days; the next one brings it
-        back, since every upload stores it anew.
+        Whoever dies between leaves a note of the file, which the next look finds.
         """
+        rows = await self._pool.fetch(SQL["unused_inputs"], INPUTS_KEPT, INPUTS_MAX)
+        forgotten = sum([await self._forget(row["media_id"]) for row in rows])
+        await self._delete_forgotten()
+        return forgotten
+
+    async def _forget(self, media_id: str) -> bool:
+        """Forget an input's row, unless it is used, or uploaded again, just now."""
         async with self._pool.acquire() as connection, connection.transaction():
             key = await connection.fetchval(SQL["lock_input"], media_id, INPUTS_KEPT)
             if key is None:
@@ -90,8 +91,20 @@ class Tidying:
             if stored is not None and stored.modified_at > now - OLD:
                 return False
             await connection.execute(SQL["forget_input"], media_id)
-            await self._store.delete(key)
         return True
+
+    async def _delete_forgotten(self) -> None:
+        """Delete the files of forgotten inputs.
+
+        An upload of the same bytes stores the file before its row: one that was stored lately is
+        left to it. Between that look and the delete lies a moment in which such a file may be lost;
+        the next upload brings it back, since every one stores it anew.
+        """
+        now: datetime = await self._pool.fetchval("SELECT now()")
+        for row in await self._pool.fetch(SQL["forgotten_inputs"], INPUTS_MAX):
+            if not row["is_back"]:
+                await self._delete(row["key"], now - OLD)
+            await self._pool.execute(SQL["forget_note"], row["key"])
 
     async def _find_lost(self) -> int:
         """Look whether the next assets have their files; all get their turn."""
@@ -125,14 +138,16 @@ class Tidying:
         return deleted
 
     async def _unnamed(self, keys: list[str]) -> list[str]:
-        """Those that belong to a generation which has ended, and no asset names."""
-        digests = {key: digest_in(key) for key in keys}
+        """Those that belong to a generation of ours which has ended, and no asset names."""
+        # An id holds no secret of the deployment, so another one's may be the same. The owner does.
+        places = {key: (owner_in(key), digest_in(key)) for key in keys}
         # Asked for first: an ended one names no more files.
-        ended = await self._pool.fetch(SQL["ended_digests"], list(set(digests.values())))
+        digests = {digest for _, digest in places.values()}
+        ended = await self._pool.fetch(SQL["ended_digests"], list(digests))
         named = await self._pool.fetch(SQL["named_keys"], keys)
-        known = {row["digest"] for row in ended}
+        ours = {(row["owner"], row["digest"]) for row in ended if row["owner"] is not None}
         kept = {row["key"] for row in named}
-        return [key for key in keys if digests[key] in known and key not in kept]
+        return [key for key in keys if places[key] in ours and key not in kept]
 
     async def _old_files(self, folder: str, before: datetime) -> AsyncGenerator[list[StoredObject]]:
         """Files of a folder that were written before a moment, a page at a time."""

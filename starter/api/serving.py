@@ -10,6 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+CONNECTIONS_MAX = 1000
+"""Open at once; more are told 503 at once. Each may have a megabyte of body in memory."""
+
 DRAIN_S = 10
 """Requests under way get this long to end; each is bounded by its own limits."""
 
@@ -77,5 +80,6 @@ def _config(app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=DRAIN_S,
     )

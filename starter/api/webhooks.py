@@ -15,7 +15,6 @@ from fastapi import APIRouter, Request
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.database.statements import statements
-from activities.generations import repository as generations
 from activities.provider.models import Prediction
 from activities.provider.webhooks import PATH, NotSigned, Stamp, is_fresh, is_token, stamp_of
 from starter.api.parts import Parts, PartsOf
@@ -29,6 +28,9 @@ BODY_SIZE_BYTES_MAX = 1024 * 1024
 
 BODY_WITHIN_S = 10.0
 """A caller who sends more slowly is not waited for."""
+
+DATABASE_WITHIN_S = 5.0
+"""One row by its key; a database that hangs must not gather callers."""
 
 SIGNAL_WITHIN_S = 5.0
 """With the client's own repeats; the provider tries again."""
@@ -49,8 +51,8 @@ async def receive(
 ) -> dict[str, Outcome]:
     """Take one message. The cases are looked at in this order.
 
-    1. it is too big: 413; too slow: 408.
-    2. the token is not this generation's: 404, as for an unknown one.
+    1. the token is not this generation's: 404, as for an unknown one. Nothing of it is read.
+    2. it is too big: 413; too slow: 408.
     3. a signature header is missing or malformed, or the provider did not sign it: 401.
     4. it was signed more than five minutes ago, or ahead: 401.
     5. it is no prediction: 422.
@@ -62,8 +64,9 @@ async def receive(
 
     503 where that can't be told now: the provider tries again.
     """
-    body = await _body(request)  # (1)
-    await _require_token(parts, generation_id, token)  # (2)
+    if not is_token(token, parts.hash_key, generation_id):  # (1)
+        raise _unknown()
+    body = await _body(request)  # (2)
     stamp = await _signed(parts, request, body)  # (3), (4)
     prediction_id = _prediction(body)  # (5)
     message = (generation_id, stamp.webhook_id, prediction_id)
@@ -99,14 +102,8 @@ def _too_big() -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers=CLOSE)
 
 
-async def _require_token(parts: Parts, generation_id: str, token: str) -> None:
-    hash_key = await parts.pool.fetchval(generations.SQL["hash_key"])
-    if not is_token(token, hash_key, generation_id):
-        raise _unknown()
-
-
 def _unknown() -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, "There is no such webhook address.")
+    return Problem(HTTPStatus.NOT_FOUND, "There is no such webhook address.", headers=CLOSE)
 
 
 async def _signed(parts: Parts, request: Request, body: bytes) -> Stamp:
@@ -142,7 +139,8 @@ def _prediction(body: bytes) -> str:
 
 async def _has_ended(parts: Parts, generation_id: str, prediction_id: str) -> bool:
     """Whether the generation has ended; refuses a prediction that is another one's."""
-    row = await parts.pool.fetchrow(SQL["subject"], generation_id, prediction_id)
+    async with asyncio.timeout(DATABASE_WITHIN_S):
+        row = await parts.pool.fetchrow(SQL["subject"], generation_id, prediction_id)
     if row is None:
         raise _unknown()
     other = row["prediction_id"] not in {None, prediction_id}

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from starter.cli.context import Ctx
+from starter.cli.context import Ctx, operators_database
+from starter.cli.flags import SWITCH
 from starter.cli.output import Fields
 from starter.cli.refusals import DONE, NOT_FINISHED, NOT_REACHABLE
 
@@ -16,9 +17,19 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.2
 
+_FORGET_NAMESPACE = "DELETE FROM deployment WHERE name = 'temporal_namespace'"
+
 
 async def sweep(
     *,
+    accept_namespace: Annotated[
+        bool,
+        SWITCH,
+        Parameter(
+            help="Take the workers' Temporal namespace for this database's own, after the one"
+            " before was lost with its data: who has no workflow there is restarted, or released"
+        ),
+    ] = False,
     timeout: Annotated[  # noqa: ASYNC109 - the flag's name
         float, Parameter(help="How long to wait for it, in seconds")
     ] = 600.0,
@@ -31,6 +42,9 @@ async def sweep(
     from starter.places import connect_temporal, find_place
 
     temporal = await connect_temporal(find_place(ctx.data_dir))
+    if accept_namespace:
+        async with operators_database(ctx) as pool:
+            await pool.execute(_FORGET_NAMESPACE)
     ctx.output.note("Sweeping: a worker takes its looks one after the other.")
     try:
         async with asyncio.timeout(timeout):

@@ -11,7 +11,7 @@ from activities.boundary import application_error, boundary
 from activities.media import errors as media
 from activities.media.inputs import InputUnreachable
 from activities.provider import errors as provider
-from activities.provider.pacing import HeldBack
+from activities.provider.pacing import AskedToWait, HeldBack
 from workflows.contracts.failures import RULES, Failure, FailureKind, RequestRefused
 
 GIVEN = {
@@ -93,11 +93,21 @@ def test_the_providers_wish_to_wait_is_kept() -> None:
     assert told.next_retry_delay == timedelta(seconds=7)
 
 
-def test_a_submission_that_our_pacing_holds_back_is_no_alarm_and_says_when_to_come_again() -> None:
-    told = application_error(HeldBack("2 of 2 jobs are in flight.", 3))
+@pytest.mark.parametrize(
+    ("held", "kind"),
+    [
+        (HeldBack("2 of 2 jobs are in flight.", 3), FailureKind.PLACES_TAKEN),
+        (AskedToWait("The provider asked for a pause.", 3), FailureKind.PROVIDER_OVERLOADED),
+    ],
+    ids=str,
+)
+def test_a_submission_that_our_pacing_holds_back_is_no_alarm_and_says_when_to_come_again(
+    held: HeldBack, kind: FailureKind
+) -> None:
+    told = application_error(held)
 
     assert told is not None
-    assert (told.type, told.non_retryable) == (FailureKind.PLACES_TAKEN, False)
+    assert (told.type, told.non_retryable) == (kind, False)
     assert told.category is ApplicationErrorCategory.BENIGN
     assert told.next_retry_delay == timedelta(seconds=3)
 

@@ -15,13 +15,14 @@ from typing import Any
 import asyncpg
 
 from tests.chaos.parts import Kept, Part, Program
-from tests.chaos.rig import Rig, patiently
+from tests.chaos.rig import AWAY, Rig, patiently
 
 SHORT_FREEZE_S = 3.0
 LONG_FREEZE_S = 25.0
 """Past the heartbeat timeouts of the activities (20 s): others take a frozen worker's work over."""
 FULL_S = 3.0
 EXHAUSTED_S = 3.0
+LAST_MARK = 0.9
 DOWN_S_MAX = 2.0
 """How long a killed part stays down at most."""
 
@@ -73,7 +74,8 @@ def deal(seed: int, acts: list[Act], rounds: int) -> list[Mark]:
     """Every act once a round, in an order of its own, at marks spread over the run."""
     dice = random.Random(f"acts {seed}")
     order = [act for _ in range(rounds) for act in dice.sample(acts, len(acts))]
-    marks = sorted(dice.uniform(0.03, 0.9) for _ in order)
+    share = LAST_MARK / len(order)
+    marks = [place * share + dice.uniform(0, share) for place in range(len(order))]
     return [Mark(act, mark, dice.randrange(2**32)) for act, mark in zip(order, marks, strict=True)]
 
 
@@ -147,7 +149,7 @@ async def _fill_disk(crew: Crew, _: random.Random) -> str:
 async def _exhaust_connections(crew: Crew, _: random.Random) -> str:
     async with crew.alone_with(crew.rig.postgres), AsyncExitStack() as stack:
         taken = await _take_all(crew.rig.address.database, stack)
-        with suppress(IndexError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(IndexError, *AWAY):
             await taken[0].execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'stillmotion'"
@@ -163,7 +165,7 @@ async def _take_all(dsn: str, stack: AsyncExitStack) -> list[Any]:
     while True:
         try:
             connection = await asyncpg.connect(dsn)
-        except (asyncpg.TooManyConnectionsError, OSError):
+        except AWAY:
             return taken
         taken.append(connection)
         stack.callback(connection.terminate)
@@ -201,7 +203,7 @@ class Progress:
 
     async def look(self) -> float:
         """The share that is done, 0 to 1; the last one seen while PostgreSQL is away."""
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*AWAY):
             async with asyncio.timeout(2):
                 self.events = await self._count() - self._base
         return min(1.0, self.events / self._expected)

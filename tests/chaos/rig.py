@@ -35,6 +35,7 @@ AWAY: tuple[type[Exception], ...] = (
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver makes of a server that dies under a statement
     httpx.HTTPError,
     NotReachable,
 )

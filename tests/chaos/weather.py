@@ -67,6 +67,7 @@ def told(board: dict[str, list[dict[str, Any]]]) -> Sequence[str]:
     return [
         f"{area}: " + ", ".join(_struck(fault) for fault in faults if fault["probability"] < 1)
         for area, faults in board.items()
+        if any(fault["probability"] < 1 for fault in faults)
     ]
 
 

@@ -64,7 +64,6 @@ WRITTEN_BY_PEOPLE = (ImageToVideoRequest, SceneAnimationRequest, TalkingAvatarRe
 
 CONTRACTS = [
     *WRITTEN_BY_PEOPLE,
-    Continued,
     Terms,
     ProgressFacts,
     Progress,

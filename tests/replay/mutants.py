@@ -37,6 +37,8 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 """Module → the functions whose awaited statements are steps."""
 
+BARE_WAIT = "await workflow.wait_condition("
+
 Bodies = list[ast.stmt]
 
 
@@ -122,9 +124,12 @@ def _changed(
 
 
 def _is_step(statement: ast.stmt) -> bool:
-    """Whether it awaits something, as its whole or for a name or a return."""
+    """Whether it awaits something, as its whole or for a name or a return.
+
+    A bare wait is none: it commands nothing, so no history shows it.
+    """
     value = getattr(statement, "value", None)
-    return isinstance(value, ast.Await)
+    return isinstance(value, ast.Await) and not ast.unparse(value).startswith(BARE_WAIT)
 
 
 def _title(step: ast.stmt) -> str:

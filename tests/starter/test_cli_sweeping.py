@@ -87,6 +87,22 @@ async def test_a_sweep_that_no_worker_takes_ends_with_the_wait(idle_cli: Cli) ->
     assert "says whether a worker runs" in ran.err
 
 
+async def test_another_namespace_is_accepted_only_where_that_is_asked_for(
+    rows: Stack, idle_cli: Cli
+) -> None:
+    count = "SELECT count(*) FROM deployment WHERE name = 'temporal_namespace'"
+    await rows.database.execute(
+        "INSERT INTO deployment (name, value) VALUES ('temporal_namespace', 'default (lost)')"
+    )
+
+    await idle_cli("sweep", "--timeout", "0.5")
+    kept = await rows.database.fetchval(count)
+    await idle_cli("sweep", "--timeout", "0.5", "--accept-namespace")
+
+    assert kept == 1
+    assert await rows.database.fetchval(count) == 0
+
+
 async def test_a_sweep_counts_what_it_mended_and_found(cli: Cli) -> None:
     ran = await cli("sweep", "-o", "json")
 

@@ -100,8 +100,8 @@ async def test_it_goes_on_with_the_current_version_and_looks_the_same(
     result = await handle.result()
 
     assert script.calls[len(calls) :][:3] == ["provider.check", *TAKES_UP]
-    assert after.model_dump(exclude={"since", "started_at", "generating_since"}) == (
-        before.model_dump(exclude={"since", "started_at", "generating_since"})
+    assert after.model_dump(exclude={"started_at", "generating_since"}) == (
+        before.model_dump(exclude={"started_at", "generating_since"})
     )
     assert after.generating_since == ACCEPTED_AT
     assert after.money == HELD
@@ -311,3 +311,24 @@ async def test_the_pauses_go_on_widening_in_the_new_run(
     ]
     assert pauses == [1, 2, 4, 8, 16, 32]
     assert script.count("ledger.park") == 1
+
+
+async def test_one_whose_adoption_is_cut_short_still_counts_from_the_real_acceptance(
+    stage: Theatre, versions: Versions
+) -> None:
+    known = ADOPTED.model_copy(update={"accepted_at": ACCEPTED_AT})
+    script = Script().on("provider.submit", TAKEN, AMBIGUOUS).on("provider.reconcile", known)
+    script.on("provider.poll", KEY).on("provider.check", KEY, RUNNING, COMPLETED)
+    handle = await stage.start(script)
+    await reaches(handle, Stage.TIMED_OUT)
+
+    await _goes_on_elsewhere(handle, versions)
+    await until(lambda: _counts_from(handle, ACCEPTED_AT))
+    await handle.signal("resume")
+    await handle.result()
+
+    assert script.count("provider.poll") == 1
+
+
+async def _counts_from(handle: Handle, moment: datetime) -> bool:
+    return (await facts(handle)).generating_since == moment

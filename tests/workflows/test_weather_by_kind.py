@@ -10,11 +10,16 @@ from workflows.contracts.activities import PredictionEnd, Reserve, Submitted
 from workflows.contracts.failures import RULES, FailureKind
 from workflows.contracts.stages import Stage
 from workflows.contracts.terms import Terms
-from workflows.timeouts import SUBMIT_PATIENCE, SUBMIT_PAUSE_MAX
+from workflows.timeouts import PAUSED_PAUSE_MAX, SUBMIT_PATIENCE, SUBMIT_PAUSE_MAX
 
 TAKEN = Submitted(prediction_id=PREDICTION)
 AWAY = refused(FailureKind.PROVIDER_UNREACHABLE, "The provider can't be reached.")
 NO_PLACE = refused(FailureKind.PLACES_TAKEN, "2 of 2 jobs are in flight; one has to end first.")
+TO_WAIT = refused(
+    FailureKind.PROVIDER_OVERLOADED,
+    "The provider asked for a pause until 12:00:00 UTC.",
+    wait=timedelta(seconds=15),
+)
 RUNNING, DONE = PredictionEnd(state="running"), PredictionEnd(state="completed")
 
 AT_ONCE = [
@@ -87,6 +92,20 @@ async def test_a_provider_that_is_down_for_an_hour_fails_what_it_has_not_taken(
     assert RULES[told.kind].exit_code == 3
 
 
+async def test_a_provider_that_says_429_for_hours_fails_also_who_only_heard_of_it(
+    in_no_time: Theatre,
+) -> None:
+    script = Script().on("provider.submit", *[NO_PLACE] * 5, TO_WAIT)
+
+    handle = await in_no_time.start(script)
+    told = await failed(handle)
+
+    waited = sum(timers(await history(handle))[5:], timedelta())
+    assert SUBMIT_PATIENCE <= waited < SUBMIT_PATIENCE + 2 * SUBMIT_PAUSE_MAX
+    assert script.closed() == (FailureKind.PROVIDER_OVERLOADED, "release")
+    assert told.message == "The provider asked for a pause until 12:00:00 UTC."
+
+
 async def test_a_provider_that_is_down_for_an_hour_keeps_what_it_has_taken(
     in_no_time: Theatre,
 ) -> None:
@@ -140,7 +159,7 @@ async def test_a_full_account_is_waited_for_however_long_and_costs_no_patience(
 
     waited = timers(await history(handle))
     assert sum(waited, timedelta()) > timedelta(hours=1)
-    assert max(waited) == SUBMIT_PAUSE_MAX
+    assert max(waited) == PAUSED_PAUSE_MAX
     assert result.prediction_id == PREDICTION
 
 

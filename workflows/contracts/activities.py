@@ -82,6 +82,8 @@ class Reconciled(_Message):
     evidence: str
     look_again_s: float | None = None
     """After so long another look tells more, however widely the looks are spaced by then."""
+    accepted_at: datetime | None = None
+    """When the provider took it, where the id had been received."""
 
 
 class Resolution(_Message):

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -220,6 +221,9 @@ class Parked(BaseModel):
     looks: int = Field(ge=0)
     """How many looks its schedule has had: the pauses go on widening from there."""
     why: Failure
+    since: AwareDatetime | None = None
+    hinted: str | None = None
+    """A prediction that a webhook named, and nobody could read yet."""
     prompt_by: Literal["caller", "rule", "llm"] | None = None
     warnings: tuple[str, ...] = ()
 

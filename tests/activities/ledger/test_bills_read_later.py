@@ -1,15 +1,18 @@
 """Bills that are read again: what they correct, whoever reads them, however often."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
 
 from activities.generations.reading import Reader
+from activities.ledger import bills
 from activities.ledger.bills import Bills, BillsRead
 from activities.ledger.owing import Bill
 from activities.media.store import MediaStore
 from activities.provider.errors import SubmissionAmbiguous
+from activities.provider.models import Billing
 from activities.provider.submissions import Submissions
 from tests.activities.conftest import QUOTED, a_client
 from tests.activities.ledger.tills import DAY, FOUR_HOURS, QUARTER, Till
@@ -235,6 +238,27 @@ async def test_a_bill_that_can_not_be_booked_keeps_no_other_from_its_turn(till: 
     assert read.corrected == 2
     assert read.failed == "The bill of gen_0 could not be booked (23514)."
     assert await till.pool.fetchval("SELECT count(*) FROM bills WHERE due_at <= now()") == 1
+
+
+async def test_a_bill_that_no_column_can_hold_keeps_no_other_from_its_turn(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await completed_without_a_bill(till, "gen_0")
+    await completed_without_a_bill(till, "gen_1")
+    await billed(till, 1.5)
+    read_right = bills.bill_of
+
+    def bill_of(rows: Iterable[Billing]) -> Bill | None:
+        found = list(rows)
+        huge = any(row.prediction_id == first for row in found)
+        return Bill(10**30) if huge else read_right(found)
+
+    monkeypatch.setattr(bills, "bill_of", bill_of)
+    read = await till.read_after(QUARTER)
+
+    assert read == BillsRead(
+        read=2, corrected=1, failed="The bill of gen_0 could not be booked (DataError)."
+    )
 
 
 async def test_the_house_pays_for_a_prediction_that_nobody_followed(till: Till) -> None:

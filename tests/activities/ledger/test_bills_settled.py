@@ -87,7 +87,7 @@ async def test_a_job_at_another_account_is_booked_by_its_quote_and_left_to_that_
     till: Till,
 ) -> None:
     prediction_id = await till.made()
-    async with a_client(till.client.base_url, "another-key") as other:
+    async with a_client("http://127.0.0.1:9/api/v3") as other:
         stranger = replace(till, ledger=replace(till.ledger, bills=Bills(till.pool, other)))
 
         booked = await stranger.record_usage()
@@ -97,6 +97,23 @@ async def test_a_job_at_another_account_is_booked_by_its_quote_and_left_to_that_
     assert read.read == 0
     row = await till.row(prediction_id)
     assert (row["key_fingerprint"], row["looks"]) == (till.client.key_fingerprint, 0)
+
+
+async def test_a_rotated_key_reads_the_bills_of_the_one_before(till: Till) -> None:
+    settled_before, settled_after = await till.made(), await till.made("gen_two")
+    await till.sandbox.faults(bills={"kind": "lag", "lag_s": 3600, "times": 1})
+    await till.record_usage()
+    await till.sandbox.faults(bills={"kind": "wrong_amount", "factor": 0.84})
+    async with a_client(till.client.base_url, "another-key") as rotated:
+        renewed = replace(till, ledger=replace(till.ledger, bills=Bills(till.pool, rotated)))
+
+        booked = await renewed.record_usage("gen_two")
+        read = await renewed.read_after(QUARTER)
+
+    assert booked.cost_usd_micros == 420_000
+    assert (read.read, read.corrected) == (2, 1)
+    assert [(await till.row(each))["looks"] for each in (settled_before, settled_after)] == [1, 2]
+    assert await till.booked() == (420_000, 0)
 
 
 async def test_recording_again_asks_nothing_and_books_nothing_more(till: Till) -> None:

@@ -16,7 +16,7 @@ from activities.generations import repository as generations
 from activities.media.store import MediaStore
 from activities.provider.activities import ProviderActivities
 from activities.provider.errors import RETRY_AFTER_S_MAX, SubmissionAmbiguous
-from activities.provider.pacing import SLOW_DOWN_S, HeldBack, Pacing, standing
+from activities.provider.pacing import SLOW_DOWN_S, AskedToWait, HeldBack, Pacing, standing
 from activities.provider.reconciliation import Reconciliation
 from activities.provider.staging import Staging
 from activities.provider.submissions import Submissions
@@ -114,7 +114,8 @@ async def test_a_429_of_one_holds_back_all_and_leaves_their_rows_alone(
         FailureKind.PROVIDER_OVERLOADED,
         timedelta(seconds=60),
     )
-    assert held.type == FailureKind.PLACES_TAKEN
+    # It counts against the provider's patience, as if the provider had been asked.
+    assert held.type == FailureKind.PROVIDER_OVERLOADED
     assert held.category is ApplicationErrorCategory.BENIGN
     assert held.message.startswith("The provider asked for a pause until ")
     assert held.next_retry_delay is not None
@@ -161,9 +162,23 @@ async def test_no_pause_is_longer_than_is_believable_and_none_is_cut_short_by_an
     assert await pacing.slow_down(1) == 1
 
     assert 1 < await pause_s(database) <= RETRY_AFTER_S_MAX
-    with pytest.raises(HeldBack):
-        await pacing.require_turn()
-    await Pacing(database, "https://another.example/v3").require_turn()
+    async with database.acquire() as connection:
+        with pytest.raises(AskedToWait):
+            await pacing.require_turn(connection)
+        await Pacing(database, "https://another.example/v3").require_turn(connection)
+
+
+async def test_senders_who_hold_all_connections_learn_of_a_pause_without_another(
+    desk_for: MakeDesk, database_url: str
+) -> None:
+    desk = desk_for(None)
+    await desk.staged()
+    await desk.submissions.pacing.slow_down(60)
+
+    async with connect(settings_for_database(database_url, connections_max=1)) as narrow:
+        held = asyncio.wait_for(Submissions(narrow, desk.client).submit(ONE), 10)
+        with pytest.raises(AskedToWait):
+            await held
 
 
 async def test_a_short_pause_is_waited_out_in_the_slot(

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from activities.database.pool import Pool
+from activities.database.pool import Connection, Pool
 from activities.generations import repository as generations
 from activities.provider.errors import (
     CreditExhausted,
@@ -19,6 +19,7 @@ from activities.provider.errors import (
     ProviderError,
     SubmissionAmbiguous,
 )
+from activities.provider.pacing import Pacing
 from activities.provider.submissions import (
     SEND_WINDOW_S,
     SQL,
@@ -29,6 +30,7 @@ from activities.provider.submissions import (
 from activities.provider.wavespeed import WaveSpeed
 from tests.activities.conftest import WAN, SandboxControl, a_client, a_generation
 from tests.activities.submissions.conftest import Desk, a_desk
+from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.stages import Stage
 
 
@@ -77,6 +79,30 @@ async def test_a_generation_that_ended_during_its_upload_leaves_no_submission(de
     await desk.submissions.prepare("gen_two", WAN, "http://127.0.0.1/x", {"prompt": "a calm sea"})
 
     assert await desk.submissions.read("gen_two") is None
+
+
+class Interrupted(Pacing):
+    """The pace of a sender in whose midst another run closes the generation."""
+
+    async def require_turn(self, connection: Connection) -> None:
+        await super().require_turn(connection)
+        async with self._pool.acquire() as other, other.transaction():
+            await generations.record(other, "gen_one", Stage.CANCELLED)
+
+
+async def test_what_another_run_closed_after_the_sender_read_it_is_not_sent(
+    desk: Desk, sandbox: SandboxControl
+) -> None:
+    await desk.staged()
+    desk.submissions.pacing = Interrupted(desk.pool, desk.client.base_url)
+
+    with pytest.raises(RequestRefused) as refused:
+        await desk.submit()
+
+    assert refused.value.failure.kind is FailureKind.ALREADY_CLOSED
+    assert await sandbox.submits() == (0, [])
+    assert (await desk.row()).state == "prepared"
+    assert await desk.attempts() == []
 
 
 async def test_a_staged_url_stands_for_one_generation_only(desk: Desk) -> None:

@@ -159,11 +159,12 @@ class Yard:
         *,
         folder: str = "outputs",
         name: str = "b",
+        owner: str = "0123456789abcdef",
         age: timedelta = DAY * 2,
     ) -> str:
         """A file of a generation in the store, of that age; its key."""
         suffix = ".mp4" if folder == "outputs" else ".jpg"
-        key = f"{folder}/{'0' * 16}/{generation_digest(generation_id)}/{name * 64}{suffix}"
+        key = f"{folder}/{owner}/{generation_digest(generation_id)}/{name * 64}{suffix}"
         return await self.stored(key, age)
 
     async def stored(self, key: str, age: timedelta) -> str:

@@ -13,6 +13,7 @@ from activities.ledger.settings import LedgerSettings
 from activities.sweeping import gone
 from tests.activities.conftest import QUOTED, SandboxControl, a_generation, a_request
 from tests.activities.sweeping.conftest import Yard
+from tests.workflows.theatre import with_namespace
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.ids import callbacks_id_for
 from workflows.contracts.stages import Stage
@@ -270,6 +271,27 @@ async def test_without_temporal_nobody_is_taken_for_gone(
         await yard.restart_gone()
 
     assert await yard.stage("gen_one") is Stage.SUBMITTING
+
+
+async def test_another_temporal_than_the_databases_own_takes_nobody_for_gone(
+    yard: Yard, temporal_server: str
+) -> None:
+    await yard.restart_gone()
+    await yard.staged("gen_one")
+    yard.server, own = await with_namespace(temporal_server, "elsewhere"), yard.temporal
+
+    swept = await yard.restart_gone()
+    stage = await yard.stage("gen_one")
+    await yard.pool.execute("DELETE FROM deployment WHERE name = 'temporal_namespace'")
+    accepted = await yard.restart_gone()
+
+    yard.server = own
+    assert swept.repaired == {}
+    assert swept.failed is not None
+    assert "run in Temporal namespace sweeping (" in swept.failed
+    assert swept.failed.endswith("stillmotion sweep --accept-namespace")
+    assert stage is Stage.SUBMITTING
+    assert (accepted.repaired, accepted.failed) == ({"released": 1}, None)
 
 
 async def _hold(yard: Yard, generation_id: str) -> None:

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from activities.generations.repository import user_hash
 from activities.library import repository as library
 from activities.provider.wavespeed import WaveSpeed
 from activities.sweeping import tidying
-from tests.activities.conftest import MEDIA_ID, a_client, a_generation, an_image
+from tests.activities.conftest import MEDIA_ID, a_client, a_generation, an_image, some_terms
 from tests.activities.sweeping.conftest import DAY, Yard
 from workflows.contracts.media import VideoFacts
 from workflows.contracts.results import StoredVideo
@@ -104,6 +105,23 @@ async def test_a_file_of_a_generation_that_this_database_does_not_know_is_left_a
 
     assert swept == Swept()
     assert await yard.has(key)
+
+
+async def test_a_file_of_another_deployments_user_of_the_same_name_is_left_alone(
+    yard: Yard,
+) -> None:
+    async with yard.pool.acquire() as connection, connection.transaction():
+        owner = await user_hash(connection, "ann")
+        await connection.execute("UPDATE deployment SET value = 'theirs' WHERE name = 'hash_key'")
+        theirs = await user_hash(connection, "ann")
+    agreed = some_terms("gen_one", user_hash=owner)
+    await a_generation(yard.pool, "gen_one", stage=Stage.COMPLETED, terms=agreed)
+    ours, another = [await yard.a_file("gen_one", owner=each) for each in (owner, theirs)]
+
+    swept = await tidy(yard)
+
+    assert swept.repaired == {"files_deleted": 1}
+    assert [await yard.has(ours), await yard.has(another)] == [False, True]
 
 
 async def test_every_file_that_an_asset_names_is_left_alone(yard: Yard) -> None:
@@ -269,3 +287,41 @@ async def test_an_input_whose_bytes_were_uploaded_again_just_now_stays(yard: Yar
 
     assert swept == Swept()
     assert await yard.pool.fetchval("SELECT count(*) FROM media") == 1
+
+
+async def test_a_kill_before_an_inputs_file_is_deleted_leaves_no_row_and_the_next_look_deletes_it(
+    yard: Yard,
+) -> None:
+    key = await an_input(yard)
+    await yard.sweeps.tidying._forget(MEDIA_ID)  # pyright: ignore[reportPrivateUsage]
+    rows = await yard.pool.fetchval("SELECT count(*) FROM media")
+
+    await tidy(yard)
+
+    assert rows == 0
+    assert not await yard.has(key)
+    assert await notes(yard) == 0
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_the_file_of_an_expired_input_that_came_back_meanwhile_stays(
+    yard: Yard, *, is_back: bool
+) -> None:
+    key = await an_input(yard)
+    await yard.sweeps.tidying._forget(MEDIA_ID)  # pyright: ignore[reportPrivateUsage]
+    if is_back:
+        await an_input(yard, unused=timedelta(days=2))
+    else:
+        # Its upload has stored the file, and not its row yet.
+        await yard.stored(key, timedelta(0))
+
+    await tidy(yard)
+
+    assert await yard.has(key)
+    assert await notes(yard) == 0
+
+
+async def notes(yard: Yard) -> int:
+    return await yard.pool.fetchval(
+        "SELECT count(*) FROM deployment WHERE starts_with(name, 'sweep input ')"
+    )

@@ -9,9 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
+from activities.generations import repository as generations
+from activities.provider.webhooks import PATH, token_of
 from starter.api.__main__ import main
 from tests.starter.api.conftest import Api
 from tests.starter.conftest import ROOT, Stack, clean_environment, run_cli, run_here, start_cli
@@ -38,7 +41,8 @@ async def test_it_serves_its_stack_and_answers_what_is_under_way_before_it_ends(
             ready = await http.get(f"{origin}/readyz")
         url = httpx.URL(origin)
         reader, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(b"POST /v1/provider/webhooks/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n")
+        path = f"{PATH}/gen_any/{await _token(idle_stack, 'gen_any')}"
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n".encode())
         writer.write(b"Expect: 100-continue\r\n\r\n")
         # It says so when the route reads the body, so the request is under way.
         assert b" 100 " in await reader.readline()
@@ -49,7 +53,8 @@ async def test_it_serves_its_stack_and_answers_what_is_under_way_before_it_ends(
         out, _ = await process.communicate()
 
     assert ready.json()["status"] == "ready"
-    assert b" 404 " in reply
+    # Read to its end, and not signed.
+    assert b" 401 " in reply
     assert (process.returncode, out) == (0, b"")
 
 
@@ -124,3 +129,11 @@ async def test_the_public_url_is_among_the_settings(idle_stack: Stack) -> None:
 
     (listed,) = (each for each in ran.json if each["name"] == "STILLMOTION_PUBLIC_URL")
     assert (listed["value"], listed["source"]) == ("https://video.example.com", "environment")
+
+
+async def _token(stack: Stack, generation_id: str) -> str:
+    connection = await asyncpg.connect(stack.address.database)
+    try:
+        return token_of(await connection.fetchval(generations.SQL["hash_key"]), generation_id)
+    finally:
+        await connection.close()

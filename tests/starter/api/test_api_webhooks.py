@@ -62,6 +62,16 @@ async def test_a_body_of_just_the_limit_is_read(api: Api) -> None:
     assert reply.status_code == 200
 
 
+async def test_nothing_is_read_of_a_message_whose_token_is_wrong(api: Api) -> None:
+    generation_id = await api.accepted()
+    too_big = b"x" * (BODY_SIZE_BYTES_MAX + 1)
+
+    reply = await api.http.post(f"{api.address(generation_id)}0", content=too_big)
+
+    assert reply.status_code == 404
+    assert reply.headers["connection"] == "close"
+
+
 async def test_a_token_that_is_not_this_generations_looks_like_an_unknown_generation(
     api: Api,
 ) -> None:
