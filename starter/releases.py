@@ -7,12 +7,13 @@ version that it began with, and what begins or continues goes to the current one
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from temporalio.api.deployment.v1 import WorkerDeploymentInfo
+from temporalio.api.deployment.v1 import WorkerDeploymentInfo, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import TaskQueueType, WorkerDeploymentVersionStatus
 from temporalio.api.taskqueue.v1 import TaskQueue as TaskQueueMessage
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
     DescribeWorkerDeploymentRequest,
+    DescribeWorkerDeploymentVersionRequest,
     ListWorkerDeploymentsRequest,
     SetWorkerDeploymentCurrentVersionRequest,
 )
@@ -27,6 +28,8 @@ DEPLOYMENT = "stillmotion"
 POLLED_WITHIN = timedelta(seconds=90)
 """A worker asks again after a minute at the latest; Temporal lists for five who has asked."""
 
+_CREATED = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_CREATED
+_INACTIVE = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_INACTIVE
 _DRAINED = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED
 _CURRENT = WorkerDeploymentVersionStatus.WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT
 
@@ -41,6 +44,8 @@ class Version(NamedTuple):
     deployment: str
     build_id: str
     is_current: bool
+    was_current: bool
+    """Whether it is, or was once."""
     polls: bool
     """Whether workers of it serve the workflows' queue."""
     running: int
@@ -88,6 +93,7 @@ async def make_current(temporal: Client, build_id: str, *, deployment: str = DEP
         identity=temporal.identity,
     )
     try:
+        await _require_every_queue(temporal, deployment, build_id)
         done = await temporal.workflow_service.set_worker_deployment_current_version(request)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -96,10 +102,22 @@ async def make_current(temporal: Client, build_id: str, *, deployment: str = DEP
             ) from error
         if error.status is RPCStatusCode.FAILED_PRECONDITION:
             raise NotReleasable(
-                f"Version {build_id} does not serve every queue that the current one serves."
+                f"Version {build_id} serves less than the current one: {error.message}."
             ) from error
         raise
     return done.previous_deployment_version.build_id
+
+
+async def _require_every_queue(temporal: Client, deployment: str, build_id: str) -> None:
+    """Temporal itself asks for those queues only that have had tasks of late."""
+    request = DescribeWorkerDeploymentVersionRequest(
+        namespace=temporal.namespace,
+        deployment_version=WorkerDeploymentVersion(deployment_name=deployment, build_id=build_id),
+    )
+    described = await temporal.workflow_service.describe_worker_deployment_version(request)
+    served = {queue.name for queue in described.version_task_queues}
+    if missing := [queue.value for queue in TaskQueue if queue.value not in served]:
+        raise NotReleasable(f"No worker of version {build_id} has polled {', '.join(missing)} yet.")
 
 
 async def _deployments(temporal: Client) -> list[WorkerDeploymentInfo]:
@@ -151,6 +169,7 @@ async def _version(
         deployment=deployment,
         build_id=build_id,
         is_current=summary.status == _CURRENT,
+        was_current=summary.status not in {_CREATED, _INACTIVE},
         polls=(deployment, build_id) in polling,
         running=running,
         example=example[0] if example else None,

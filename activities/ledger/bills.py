@@ -33,7 +33,7 @@ CLOCK_SKEW = timedelta(hours=1)
 named."""
 
 _NOT_BOOKED = (asyncpg.PostgresError, asyncpg.InterfaceError)
-"""The second is also what asyncpg raises for a value that no column can hold."""
+"""The second is what asyncpg raises where the connection was lost in the middle."""
 
 log = structlog.get_logger()
 

@@ -40,8 +40,16 @@ def told(found: Standing) -> str:
         )
     if current is None:
         return "the workers have none"
-    others = [f"{_running(one)} on {one.build_id}" for one in found.versions if one is not current]
+    others = [_of_another(one) for one in found.versions if one is not current]
     return "; ".join([f"{current.build_id} is current", *others])
+
+
+def _of_another(version: Version) -> str:
+    if version.running:
+        return f"{_running(version)} on {version.build_id}"
+    if not version.was_current:
+        return f"{version.build_id} is there, but not released"
+    return f"nothing runs on {version.build_id}, so its workers may be stopped"
 
 
 def _running(version: Version) -> str:

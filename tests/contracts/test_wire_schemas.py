@@ -60,7 +60,13 @@ def messages() -> list[type[BaseModel]]:
     return [each for each in found if not each.__name__.startswith("_")]
 
 
-WRITTEN_BY_PEOPLE = (ImageToVideoRequest, SceneAnimationRequest, TalkingAvatarRequest, Claimed)
+WRITTEN_BY_PEOPLE = (
+    ImageToVideoRequest,
+    SceneAnimationRequest,
+    TalkingAvatarRequest,
+    Claimed,
+    Continued,
+)
 
 CONTRACTS = [
     *WRITTEN_BY_PEOPLE,

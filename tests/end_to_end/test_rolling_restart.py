@@ -45,24 +45,30 @@ async def test_a_rolling_restart_under_load_fails_no_generation_and_pays_none_tw
         await _release(stack, "old")
         parked = await stack.start(PARKS)
         await at_stage(parked, Stage.TIMED_OUT)
-        cats = (stack.animate(f"Cat {number}") for number in range(IN_FLIGHT - 1))
-        others = await asyncio.gather(*cats)
 
         async with stack.worker(settings=new), stack.worker(settings=new):
+            cats = (stack.animate(f"Cat {number}") for number in range(IN_FLIGHT - 1))
+            others = await asyncio.gather(*cats)
             await _release(stack, "new")
+            in_flight = await _running_on(stack, "old")
             later = await stack.animate("The first cat of the new version")
             codes = [await _stopped(first)]
             # Still at work, it parks again: and that is where it goes on with the new version.
             assert await parked.resume()
             await until(lambda: _version_is(stack, parked, "new"))
             await until(lambda: _nothing_runs_on(stack, "old"), timeout_s=300)
+            ok, line = await _versions_line(stack)
             codes.append(await _stopped(second))
             await stack.mend("job")
             await until(lambda: _completes(parked))
 
             ended = [await finished(each, timeout_s=300) for each in (parked, later, *others)]
-            assert await _versions_line(stack) == (True, "new is current")
 
+    assert in_flight >= IN_FLIGHT / 2
+    assert (ok, line) == (
+        True,
+        "new is current; nothing runs on old, so its workers may be stopped",
+    )
     assert codes == [0, 0]
     assert {generation.status for generation in ended} == {Status.COMPLETED}
     assert await _version_is(stack, later, "new")
@@ -91,7 +97,7 @@ async def _versions_line(stack: Stack) -> tuple[bool, str]:
 
 
 async def _release(stack: Stack, build_id: str) -> None:
-    """`stillmotion release`, which needs a worker of every queue."""
+    """`stillmotion release`, which needs workers of every queue."""
 
     async def released() -> bool:
         return (await stack.cli("release", build_id))[0] == 0
@@ -111,8 +117,12 @@ async def _version_is(stack: Stack, handle: GenerationHandle, build_id: str) -> 
 
 
 async def _nothing_runs_on(stack: Stack, build_id: str) -> bool:
+    return await _running_on(stack, build_id) == 0
+
+
+async def _running_on(stack: Stack, build_id: str) -> int:
     found = await standing(stack.client.temporal)
-    return not any(each.running for each in found.versions if each.build_id == build_id)
+    return sum(each.running for each in found.versions if each.build_id == build_id)
 
 
 async def _completes(handle: GenerationHandle) -> bool:

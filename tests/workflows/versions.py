@@ -1,6 +1,6 @@
 """Versions of the application's workers on a real server, the newest of which is current."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from temporalio.api.enums.v1 import RoutingConfigUpdateState
@@ -12,6 +12,7 @@ from tests.workflows.scripted import Stagehand
 from tests.workflows.theatre import until
 from workers.pools import build_workers
 from workers.settings import WorkerSettings
+from workflows.contracts.queues import TaskQueue
 
 
 class Versions:
@@ -23,12 +24,13 @@ class Versions:
         self.stagehand = stagehand
         self._workers: dict[str, AsyncExitStack] = {}
 
-    async def start(self) -> str:
+    async def start(self, queues: Iterable[TaskQueue] = tuple(TaskQueue)) -> str:
         """Workers of one more version, which is not current yet; returns its build id."""
         build_id = f"build-{len(self._workers) + 1}"
         settings = WorkerSettings(deployment_name=self.deployment, build_id=build_id, drain_s=0)
+        activities = self.stagehand.activities()
         stack = self._workers[build_id] = AsyncExitStack()
-        for worker in build_workers(self.client, self.stagehand.activities(), settings):
+        for worker in build_workers(self.client, activities, settings, queues):
             await stack.enter_async_context(worker)
         return build_id
 

@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 async def cancelled_in_doubt(till: Till, generation_id: str = "gen_one") -> str:
     """A user is booked the quote for what may have been made; the prediction that was."""
     await till.staged(generation_id)
-    await till.sandbox.faults(submit={"kind": "lost_reply"})
+    await till.sandbox.faults(submit={"kind": "lost_reply", "times": 1})
     with pytest.raises(SubmissionAmbiguous):
         await Submissions(till.pool, till.client).submit(generation_id)
     await till.close(

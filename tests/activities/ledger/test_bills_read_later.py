@@ -257,8 +257,27 @@ async def test_a_bill_that_no_column_can_hold_keeps_no_other_from_its_turn(
     read = await till.read_after(QUARTER)
 
     assert read == BillsRead(
-        read=2, corrected=1, failed="The bill of gen_0 could not be booked (DataError)."
+        read=2, corrected=1, failed="The bill of gen_0 could not be booked (22000)."
     )
+
+
+async def test_a_connection_that_is_lost_while_booking_keeps_no_other_from_its_turn(
+    till: Till,
+) -> None:
+    await completed_without_a_bill(till, "gen_0")
+    await completed_without_a_bill(till, "gen_1")
+    await billed(till, 1.5)
+    await till.pool.execute(
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;"
+        "CREATE TRIGGER lose BEFORE INSERT ON ledger FOR EACH ROW"
+        " WHEN (NEW.generation_id = 'gen_0') EXECUTE FUNCTION lose()"
+    )
+
+    read = await till.read_after(QUARTER)
+
+    assert (read.read, read.corrected) == (2, 1)
+    assert read.failed == "The bill of gen_0 could not be booked (InterfaceError)."
 
 
 async def test_the_house_pays_for_a_prediction_that_nobody_followed(till: Till) -> None:

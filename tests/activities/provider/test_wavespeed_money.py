@@ -52,9 +52,7 @@ async def test_a_refund_is_negative_whether_by_its_sign_or_by_its_type(
     assert all(row.is_refund for row in found)
 
 
-@pytest.mark.parametrize(
-    "price", [None, True, "free", [], 24300.5, "1e999", "1e30", "-1e15", "9e14.5"]
-)
+@pytest.mark.parametrize("price", [None, True, "free", [], 24300.5, "1e999", "1e30", "-1e15"])
 async def test_a_bill_without_a_readable_amount_is_malformed(
     odd: OddServer, provider: WaveSpeed, price: JsonValue
 ) -> None:
