@@ -31,10 +31,10 @@ class WorkerSettings(PacingSettings):
         " Once it polls: stillmotion release BUILD_ID",
     )
     submit_slots: int = Field(
-        default=8, gt=0, description="Submissions at once; each holds two database connections"
+        default=8, gt=0, description="Submissions at once; each holds a database connection"
     )
     reconcile_slots: int = Field(
-        default=4, gt=0, description="Doubts looked into at once; each holds two connections"
+        default=4, gt=0, description="Doubts looked into at once; each holds a database connection"
     )
     poll_slots: int = Field(default=2000, gt=0, description="Jobs waited for at once")
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")

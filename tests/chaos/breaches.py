@@ -8,6 +8,7 @@ class Promise(StrEnum):
     """What is promised of every generation, whatever was killed."""
 
     ENDED = "every generation has ended, or is parked with its evidence"
+    EXPLAINED = "none fails but by the provider's or its plan's word"
     ONE_PREDICTION = "at most one prediction at the provider"
     KNOWN_PREDICTION = "every prediction is the one of its generation"
     ONE_VIDEO = "one verified file and one asset of each completed one"

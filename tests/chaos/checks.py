@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from tests.chaos.books import booked_wrongly
 from tests.chaos.breaches import Breach, Promise
 from tests.chaos.evidence import Evidence
-from tests.chaos.weather import UNPLAYABLE
+from tests.chaos.weather import FAILING, UNPLAYABLE
+from workflows.contracts.failures import FailureKind
 from workflows.contracts.stages import Stage
+
+OF_THE_JOB = frozenset({FailureKind.PROVIDER_FAILED, FailureKind.PROMPT_REJECTED})
 
 
 def breaches_of(evidence: Evidence) -> list[Breach]:
     """Every promise that was not kept."""
-    checks = (_not_ended, _paid_twice, _strangers, _videos, _orphans, _lost_promises)
+    checks = (_not_ended, _failed_by_us, _paid_twice, _strangers, _videos, _orphans, _lost_promises)
     return [breach for check in (*checks, *booked_wrongly) for breach in check(evidence)]
 
 
@@ -36,6 +39,18 @@ def _not_ended(evidence: Evidence) -> Iterator[Breach]:
             row = evidence.generations[generation_id]
             detail = f"it is {row['stage']}, its submission {row['submission']}: {row['failure']}"
             yield Breach(Promise.ENDED, generation_id, detail)
+
+
+def _failed_by_us(evidence: Evidence) -> Iterator[Breach]:
+    """A kill or a fault that passes is no reason to fail."""
+    for generation_id, row in evidence.generations.items():
+        if evidence.stage(generation_id) is not Stage.FAILED:
+            continue
+        kind = row["failure"]["kind"] if row["failure"] else None
+        jobs = evidence.predictions_of(generation_id)
+        failed_there = any(FAILING.intersection(job.faults) for job in jobs)
+        if not (kind == FailureKind.QUOTA_EXCEEDED or (kind in OF_THE_JOB and failed_there)):
+            yield Breach(Promise.EXPLAINED, generation_id, f"it failed by {kind}")
 
 
 def _paid_twice(evidence: Evidence) -> Iterator[Breach]:

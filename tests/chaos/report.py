@@ -1,7 +1,7 @@
 """What a run says at its end: a table of what it did and left, and every breach by its id."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.chaos.breaches import Breach
 from tests.chaos.checks import is_parked_for_good
@@ -22,6 +22,7 @@ def table(evidence: Evidence, outcome: Outcome | None) -> list[str]:
     held = [hold for hold in evidence.holds.values() if hold["state"] == "reserved"]
     rows = [
         ("generations", f"{len(evidence.generations)}: {_counts(stages)}"),
+        ("failed by", _counts(_kinds(evidence)) or "nothing"),
         ("parked for good", f"{parked}: the provider's file is none"),
         ("unresolved", f"{stages[Stage.UNRESOLVED]}"),
         ("predictions", f"{len(evidence.predictions)}: {_counts(jobs)}"),
@@ -51,6 +52,10 @@ def verdict(breaches: Sequence[Breach]) -> list[str]:
     return [*(f"BREACH  {breach}" for breach in breaches), f"{len(breaches)} breaches."]
 
 
-def _counts(counts: Counter[Stage] | Counter[str] | Iterable[tuple[str, int]]) -> str:
-    pairs = counts.items() if isinstance(counts, Counter) else counts
-    return ", ".join(f"{count} {name}" for name, count in sorted(pairs))
+def _kinds(evidence: Evidence) -> Counter[str]:
+    ends = (row for row in evidence.generations.values() if row["stage"] == Stage.FAILED)
+    return Counter(row["failure"]["kind"] for row in ends)
+
+
+def _counts(counts: Counter[Stage] | Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

@@ -94,6 +94,11 @@ def test_each_promise_is_seen_broken() -> None:
 
     broken = {
         Promise.ENDED: an_evidence(generations={GENERATION: {**generation, "stage": "settling"}}),
+        Promise.EXPLAINED: an_evidence(
+            generations={
+                GENERATION: {**generation, "stage": "failed", "failure": {"kind": "internal"}}
+            }
+        ),
         Promise.ONE_PREDICTION: an_evidence(predictions=twice),
         Promise.KNOWN_PREDICTION: an_evidence(
             predictions={"p9": Prediction("p9", "completed", (), None)}

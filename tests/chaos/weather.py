@@ -39,6 +39,9 @@ AREAS: dict[str, list[dict[str, Any]]] = {
     "output": [{"kind": "cut_connection", "downloads": 1}, {"kind": "html"}, {"kind": "expired"}],
 }
 
+FAILING = frozenset({"failed", "moderated"})
+"""Faults of a job by which it ends without a video; the provider refunds it."""
+
 UNPLAYABLE = frozenset({"html", "no_outputs"})
 """Faults of a job that never pass: its file is not to be had, today or tomorrow."""
 

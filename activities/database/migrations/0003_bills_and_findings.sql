@@ -59,3 +59,6 @@ CREATE TABLE pacing (
 );
 
 GRANT SELECT ON bills, findings, sweeps, pacing TO stillmotion_starter;
+
+-- Submissions whose prediction nobody knows: few, and looked for at each sweep.
+CREATE INDEX submissions_without_prediction ON submissions (generation_id) WHERE prediction_id IS NULL;
