@@ -74,7 +74,12 @@ class Notices:
             try:
                 await self._listen_once()
                 pause_s = RECONNECT_PAUSE_S_MIN
-            except (*UNREACHABLE, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                *UNREACHABLE,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+            ) as error:
                 log.warning("no notices of events for now", error=type(error).__name__)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RECONNECT_PAUSE_S_MAX)

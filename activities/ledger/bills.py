@@ -32,7 +32,7 @@ CLOCK_SKEW = timedelta(hours=1)
 """How far the provider's clock may be off. Too wide a span costs nothing: the predictions are
 named."""
 
-_NOT_BOOKED = (asyncpg.PostgresError, asyncpg.InterfaceError)
+_NOT_BOOKED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The second is what asyncpg raises where the connection was lost in the middle."""
 
 log = structlog.get_logger()

@@ -239,7 +239,12 @@ class Submissions:
         """The id reaches history, the second record, even where the row can't be written."""
         try:
             await self.accept(generation_id, prediction_id, "the provider's reply")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ):
             log.exception(
                 "accepted, but not recorded; the poll records it",
                 generation_id=generation_id,

@@ -61,7 +61,13 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused_by_the_router)
     app.add_exception_handler(RequestValidationError, _not_as_documented)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
-    for unreachable in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, RPCError):
+    for unreachable in (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        RPCError,
+    ):
         app.add_exception_handler(unreachable, _not_answering)
     app.add_exception_handler(Exception, _not_expected)
 

@@ -251,7 +251,12 @@ def _not_answering(error: BaseException, command: Command) -> Complaint | None:
             told, money = str(error), _NOTHING
         case RPCError():
             told, money = f"Temporal does not answer ({error.status.name}).", ""
-        case asyncpg.PostgresError() | asyncpg.InterfaceError() | ConnectionError():
+        case (
+            asyncpg.PostgresError()
+            | asyncpg.InterfaceError()
+            | asyncpg.InternalClientError()
+            | ConnectionError()
+        ):
             told, money = f"PostgreSQL does not answer ({type(error).__name__}).", ""
         case ProviderError():
             told, money = str(error), ""

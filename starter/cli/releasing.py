@@ -22,8 +22,8 @@ async def release(
 ) -> int:
     """Make a version of the workers the current one; its workers must run already.
 
-    What begins from now on goes to it, and so do parked generations when they look again. What
-    runs is finished by the version that it began with.
+    New work goes to it, and so do parked generations when they look again.
+    What runs is finished by the version that it began with.
 
     For example: stillmotion release 7f3c2a9
     """

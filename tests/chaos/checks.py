@@ -46,7 +46,7 @@ def _failed_by_us(evidence: Evidence) -> Iterator[Breach]:
     for generation_id, row in evidence.generations.items():
         if evidence.stage(generation_id) is not Stage.FAILED:
             continue
-        kind = row["failure"]["kind"] if row["failure"] else None
+        kind = row["failed_by"]
         jobs = evidence.predictions_of(generation_id)
         failed_there = any(FAILING.intersection(job.faults) for job in jobs)
         if not (kind == FailureKind.QUOTA_EXCEEDED or (kind in OF_THE_JOB and failed_there)):

@@ -1,6 +1,7 @@
 -- name: generations
 -- Every generation, and what is known of its submission.
 SELECT g.generation_id, g.user_id, g.idempotency_key, g.stage, g.prediction_id, g.failure,
+       g.failure->>'kind' AS failed_by,
        s.state AS submission, s.staged_url, s.prediction_id AS accepted_id,
        (SELECT count(*) FROM submission_attempts t WHERE t.generation_id = g.generation_id) AS attempts
 FROM generations g LEFT JOIN submissions s USING (generation_id) ORDER BY g.created_at;

@@ -54,7 +54,7 @@ def verdict(breaches: Sequence[Breach]) -> list[str]:
 
 def _kinds(evidence: Evidence) -> Counter[str]:
     ends = (row for row in evidence.generations.values() if row["stage"] == Stage.FAILED)
-    return Counter(row["failure"]["kind"] for row in ends)
+    return Counter(str(row["failed_by"]) for row in ends)
 
 
 def _counts(counts: Counter[Stage] | Counter[str]) -> str:

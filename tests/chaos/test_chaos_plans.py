@@ -20,6 +20,7 @@ def an_evidence(**given: object) -> Evidence:
         "generation_id": GENERATION,
         "stage": "completed",
         "failure": None,
+        "failed_by": None,
         "submission": "accepted",
         "accepted_id": "p1",
         "attempts": 2,
@@ -95,9 +96,7 @@ def test_each_promise_is_seen_broken() -> None:
     broken = {
         Promise.ENDED: an_evidence(generations={GENERATION: {**generation, "stage": "settling"}}),
         Promise.EXPLAINED: an_evidence(
-            generations={
-                GENERATION: {**generation, "stage": "failed", "failure": {"kind": "internal"}}
-            }
+            generations={GENERATION: {**generation, "stage": "failed", "failed_by": "internal"}}
         ),
         Promise.ONE_PREDICTION: an_evidence(predictions=twice),
         Promise.KNOWN_PREDICTION: an_evidence(

@@ -5,7 +5,7 @@ from typing import Any
 
 from workers.sandbox.faultboard import FaultPlan
 
-SHARE = 0.11
+SHARE = 0.12
 """Of all requests or jobs that each kind of fault strikes: never below one in ten."""
 
 TINY: list[dict[str, Any]] = [
