@@ -59,6 +59,8 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
         environment["STILLMOTION_SECRET_KEY_FILE"] = stack.secret_key_file
     environment.setdefault("STILLMOTION_HEARTBEAT_TIMEOUT_S", str(EMBEDDED_HEARTBEAT_TIMEOUT_S))
     environment.setdefault("STILLMOTION_DRAIN_S", str(EMBEDDED_DRAIN_S))
+    # Versions need a release step, which nobody takes for a stack of their own.
+    environment.pop("STILLMOTION_BUILD_ID", None)
     for name in ("TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", "TEMPORAL_TLS"):
         environment.pop(name, None)
     return environment | {
