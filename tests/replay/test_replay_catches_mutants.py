@@ -1,5 +1,8 @@
 """The corpus is worth something: replay notices every step that is swapped or left out."""
 
+import itertools
+import os
+
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -18,7 +21,10 @@ OF_MODULE = {
 }
 """Whose histories a module's change may show in; those of all operations where none is named."""
 
-MUTANTS_MIN = 50
+EVERY = 1 if os.environ.get("STILLMOTION_EVIDENCE") == "1" else 3
+"""Of so many mutants one is played."""
+
+MUTANTS_MIN = 50 // EVERY
 
 
 @pytest.mark.slow
@@ -27,7 +33,7 @@ async def test_replay_notices_every_step_that_is_swapped_or_left_out() -> None:
     records = sorted(all_records(), key=lambda record: len(record.history.events))
     survivors: list[str] = []
     killed = 0
-    for mutant in mutants():
+    for mutant in itertools.islice(mutants(), 0, None, EVERY):
         types = OF_MODULE.get(mutant.module, GENERATIONS)
         histories = [record.history for record in records if record.workflow_type in types]
         if await _is_noticed(mutant, histories):
