@@ -9,9 +9,9 @@ ROOMS := workflows activities workers starter tests benchmarks examples
 demo: .venv/.ready  ## all three operations on real pictures and real speech, through the whole machinery
 	$(BIN)/stillmotion demo
 
-# Five processes on two cores: most tests wait for a server. A file stays whole, so that its stack is started once.
+# Four processes on two cores: most tests wait for a server. A file stays whole, so that its stack is started once.
 test: .venv/.ready  ## the whole suite
-	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/.ready  ## format, lint, types, rooms
 	$(BIN)/ruff format --check $(ROOMS)

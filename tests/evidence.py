@@ -104,6 +104,16 @@ PROMISES = (
         ("test_fair_shares.py",),
     ),
     Promise(
+        "replay",
+        "replay notices every step of the workflows that is swapped or left out",
+        ("test_replay_catches_mutants.py", "test_replay_histories.py"),
+    ),
+    Promise(
+        "secrets",
+        "after a whole run no secret stands where it must not",
+        ("test_after_a_whole_run.py",),
+    ),
+    Promise(
         "fuzz",
         "the parsers of everything from outside bear long fuzzing",
         ("test_foreign_files.py", "test_foreign_replies.py", "test_api_fuzz.py"),

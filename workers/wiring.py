@@ -19,7 +19,7 @@ from activities.callbacks.rules import callback_policy
 from activities.callbacks.settings import CallbackSettings
 from activities.callbacks.signing import Signers
 from activities.callbacks.telling import Teller
-from activities.database.pool import connect
+from activities.database.pool import Pool, connect
 from activities.database.settings import DatabaseSettings
 from activities.generations.notices import Notices
 from activities.ledger.activities import LedgerActivities
@@ -179,9 +179,6 @@ async def wire(
             public_url=settings.provider.public_url,
             jobs_in_flight_max=settings.worker.jobs_in_flight_max,
         )
-        reconciliation = Reconciliation(
-            submissions, client, settle_delay_s=settings.provider.settle_delay_s
-        )
         admission = Admission(
             catalogue=catalogue,
             inputs=inputs,
@@ -190,20 +187,11 @@ async def wire(
             heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
             callbacks=settings.callbacks,
         )
-        bills, findings = Bills(pool, client), Findings(pool)
+        bills = Bills(pool, client)
         yield Activities(
             ledger=LedgerActivities(pool=pool, admission=admission, bills=bills),
             prompts=PromptActivities(pool, inputs, Writer(llm)),
-            provider=ProviderActivities(
-                pool=pool,
-                client=client,
-                staging=Staging(
-                    pool, store, client, submissions, price_check=settings.provider.price_check
-                ),
-                submissions=submissions,
-                reconciliation=reconciliation,
-                pace=partial(interval_s, shortest_s=settings.provider.poll_interval_s),
-            ),
+            provider=_provider(settings.provider, pool, client, store, submissions),
             media=MediaActivities(pool, Downloads(client, store, settings.media)),
             library=LibraryActivities(pool, inputs),
             batches=BatchActivities(pool, BatchAdmission(pool, admission)),
@@ -211,8 +199,8 @@ async def wire(
                 pool=pool,
                 submissions=submissions,
                 bills=bills,
-                strays=Strays(pool, client, bills, findings),
-                tidying=Tidying(pool, store, findings),
+                strays=Strays(pool, client, bills, Findings(pool)),
+                tidying=Tidying(pool, store, Findings(pool)),
                 grace_s=settings.sweeps.sweep_grace_s,
             ),
             callbacks=CallbackActivities(
@@ -223,6 +211,24 @@ async def wire(
                 ),
             ),
         )
+
+
+def _provider(
+    settings: ProviderSettings,
+    pool: Pool,
+    client: WaveSpeed,
+    store: MediaStore,
+    submissions: Submissions,
+) -> ProviderActivities:
+    """The steps that speak with the provider."""
+    return ProviderActivities(
+        pool=pool,
+        client=client,
+        staging=Staging(pool, store, client, submissions, price_check=settings.price_check),
+        submissions=submissions,
+        reconciliation=Reconciliation(submissions, client, settle_delay_s=settings.settle_delay_s),
+        pace=partial(interval_s, shortest_s=settings.poll_interval_s),
+    )
 
 
 async def connect_temporal(address: str | None = None, *, runtime: Runtime | None = None) -> Client:

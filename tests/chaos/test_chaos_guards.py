@@ -1,12 +1,10 @@
 """Each guard of the money, taken out: the checks of a run find what it had kept.
 
-With all guards the same episode breaks nothing, so it is the guard that makes the difference: that
-half is played with STILLMOTION_EVIDENCE=1 only. The episodes share one stack; what is new after an
-episode is its own.
+With all guards the same episode breaks nothing, so it is the guard that makes the difference. The
+episodes share one stack; what is new after an episode is its own.
 """
 
 import asyncio
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -23,8 +21,6 @@ from tests.chaos.rig import Rig, running_rig
 from tests.end_to_end.stacks import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-EVIDENCE = os.environ.get("STILLMOTION_EVIDENCE") == "1"
 
 FOUND = {
     Guard.SENDING: Promise.ONE_PREDICTION,
@@ -52,8 +48,7 @@ async def test_a_run_finds_what_a_guard_had_kept(rig: Rig, guard: Guard) -> None
     play = DIRECTED[OF_GUARD[guard]]
     before = await broken(rig)
 
-    if EVIDENCE:
-        await play(rig, None)
+    await play(rig, None)
     with_it = await broken(rig)
     await play(rig, guard)
     without_it = await broken(rig)
