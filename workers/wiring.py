@@ -187,7 +187,7 @@ async def wire(
             heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
             callbacks=settings.callbacks,
         )
-        bills = Bills(pool, client)
+        bills, findings = Bills(pool, client), Findings(pool)
         yield Activities(
             ledger=LedgerActivities(pool=pool, admission=admission, bills=bills),
             prompts=PromptActivities(pool, inputs, Writer(llm)),
@@ -199,8 +199,8 @@ async def wire(
                 pool=pool,
                 submissions=submissions,
                 bills=bills,
-                strays=Strays(pool, client, bills, Findings(pool)),
-                tidying=Tidying(pool, store, Findings(pool)),
+                strays=Strays(pool, client, bills, findings),
+                tidying=Tidying(pool, store, findings),
                 grace_s=settings.sweeps.sweep_grace_s,
             ),
             callbacks=CallbackActivities(
