@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workers.embedded.locking import DataDirectory
     from workers.embedded.postgres import EmbeddedPostgres
 
-LONG_ONES_FIRST = ("end_to_end", "starter", "workers", "workflows")
+LONG_ONES_FIRST = ("chaos", "end_to_end", "security", "replay", "starter", "workers", "workflows")
 """Folders whose files take longest: begun last, one of them would run alone at the end."""
 
 

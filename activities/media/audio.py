@@ -23,8 +23,7 @@ from activities.media.containers import (
     sniff,
 )
 from activities.media.errors import Damaged, NotAudio, Truncated
-from activities.media.files import INPUT_SIZE_BYTES_MAX, sha256_of, size_within
-from workflows.contracts.media import AudioFacts
+from activities.media.files import INPUT_SIZE_BYTES_MAX, Measured, sha256_of, size_within
 
 _ALLOWED = "complete MP3, WAV, OGG, AAC, FLAC or M4A sound"
 
@@ -35,8 +34,8 @@ _CUT = "is cut short: its end is missing"
 _RIFF_SIZE_UNKNOWN = (0, 0xFFFFFFFF)
 
 
-def inspect_audio(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> AudioFacts:
-    """Decode the sound and say what it is.
+def inspect_audio(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> Measured:
+    """Decode the sound and say what it is: the fields of `AudioFacts`.
 
     A cover picture is fine, a video is not.
 
@@ -66,7 +65,8 @@ def inspect_audio(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> 
         raise Damaged(path.name, "is damaged: a part of it is unreadable", _ALLOWED)
     if not duration_s:
         raise NotAudio(path.name, "holds no sound", _ALLOWED)
-    return AudioFacts(
+    return Measured(
+        kind="audio",
         mime_type=form.audio_mime_type,
         size_bytes=size_bytes,
         sha256=sha256_of(path),

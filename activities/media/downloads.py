@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from activities.media.decoding import inspect, make_poster
+from activities.media.decoding import inspect_with_poster
 from activities.media.errors import (
     DecodingFailed,
     FetchError,
@@ -18,7 +18,7 @@ from activities.media.store import MediaStore
 from activities.provider.models import Prediction
 from activities.provider.wavespeed import WaveSpeed
 from workflows.contracts.ids import generation_digest
-from workflows.contracts.media import VideoFacts
+from workflows.contracts.media import ImageFacts, VideoFacts
 from workflows.contracts.quoting import Quote
 from workflows.contracts.results import StoredVideo
 from workflows.contracts.terms import Terms
@@ -71,7 +71,7 @@ class Downloads:
         for number, url in enumerate(prediction.outputs[:OUTPUTS_MAX]):
             path = folder / f"output-{number}.mp4"
             try:
-                key, facts = await self._store_one(terms, url, path)
+                key, facts, poster_facts = await self._store_one(terms, url, path)
             except (MediaInvalid, DecodingFailed) as error:
                 refused = refused or error
                 continue
@@ -81,7 +81,8 @@ class Downloads:
                 # The asset is there; what can't be had beside it is no reason to wait.
                 lost += 1
                 continue
-            poster = poster or await self._store_poster(terms, path)
+            if poster is None and poster_facts is not None:
+                poster = await self._store_poster(terms, _poster_path(path), poster_facts)
             kept.append((key, facts))
             path.unlink()
         if not kept:
@@ -98,30 +99,31 @@ class Downloads:
             + (f"Further outputs that could not be fetched: {lost}.",) * bool(lost),
         )
 
-    async def _store_one(self, terms: Terms, url: str, path: Path) -> tuple[str, VideoFacts]:
+    async def _store_one(
+        self, terms: Terms, url: str, path: Path
+    ) -> tuple[str, VideoFacts, ImageFacts | None]:
+        """Its key, its facts, and those of its poster where one could be made."""
         policy = output_policy(
             self._settings.download_hosts,
             self._client.base_url,
             size_bytes_max=self._settings.output_size_bytes_max,
         )
         await fetch(url, path, policy=policy)
-        facts = await inspect("video", path, self._settings)
+        facts, poster = await inspect_with_poster(path, _poster_path(path), self._settings)
         digest = generation_digest(terms.generation_id)
         key = output_key(terms.user_hash, digest, facts.sha256, ".mp4")
         await self._store.put_file(path, key, mime_type=facts.mime_type)
-        return key, facts
+        return key, facts, poster
 
-    async def _store_poster(self, terms: Terms, video: Path) -> str | None:
-        """The poster's key; None where none can be made, which is no reason to refuse the video."""
-        path = video.with_suffix(".jpg")
-        try:
-            facts = await make_poster(video, path, self._settings)
-        except (MediaInvalid, DecodingFailed):
-            return None
+    async def _store_poster(self, terms: Terms, path: Path, facts: ImageFacts) -> str:
         digest = generation_digest(terms.generation_id)
         key = poster_key(terms.user_hash, digest, facts.sha256, ".jpg")
         await self._store.put_file(path, key, mime_type=facts.mime_type)
         return key
+
+
+def _poster_path(video: Path) -> Path:
+    return video.with_suffix(".jpg")
 
 
 def differences(quote: Quote, facts: VideoFacts, *, nsfw: bool = False) -> tuple[str, ...]:

@@ -8,6 +8,15 @@ from activities.media.errors import TooLarge
 INPUT_SIZE_BYTES_MAX = 200 * 1000 * 1000
 """The provider's upload limit, 200 MB (providers.md A8)."""
 
+POSTER_FORMATS = {".jpg": "JPEG", ".webp": "WEBP"}
+"""By the suffix of a poster's path; Pillow's names."""
+
+Measured = dict[str, str | int | float | bool]
+"""What decoding showed: the fields of `ImageFacts`, `AudioFacts` or `VideoFacts`.
+
+Plain, since the process that decodes does not load what validates them.
+"""
+
 OUTPUT_SIZE_BYTES_MAX = 2 * 1024**3
 """Far above any video of the catalogue; a stream without end stops here."""
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from activities.media.errors import Damaged, ManyFrames, NotAnImage, TooManyPixels, Truncated
-from activities.media.files import INPUT_SIZE_BYTES_MAX, sha256_of, size_within
-from workflows.contracts.media import ImageFacts
+from activities.media.files import INPUT_SIZE_BYTES_MAX, Measured, sha256_of, size_within
 
 PIXELS_MAX = 64_000_000
 
@@ -45,8 +44,8 @@ _DECODER_ERRORS = (
 )
 
 
-def inspect_image(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> ImageFacts:
-    """Decode the picture and say what it is.
+def inspect_image(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> Measured:
+    """Decode the picture and say what it is: the fields of `ImageFacts`.
 
     Animated PNG and WebP are refused, since which of their frames is meant is anyone's guess.
 
@@ -65,7 +64,8 @@ def inspect_image(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> 
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
                 width, height = height, width
-            return ImageFacts(
+            return Measured(
+                kind="image",
                 mime_type=_MIME_TYPES[image.format or ""],
                 size_bytes=size_bytes,
                 sha256=sha256_of(path),

@@ -24,9 +24,14 @@ from activities.media.containers import (
     sniff,
 )
 from activities.media.errors import VideoCorrupt
-from activities.media.files import OUTPUT_SIZE_BYTES_MAX, sha256_of, size_within
+from activities.media.files import (
+    OUTPUT_SIZE_BYTES_MAX,
+    POSTER_FORMATS,
+    Measured,
+    sha256_of,
+    size_within,
+)
 from activities.media.images import inspect_image
-from workflows.contracts.media import ImageFacts, VideoFacts
 
 POSTER_SIDE_PX_MAX = 640
 
@@ -40,8 +45,6 @@ _POSTER_FRAMES_MAX = 240
 _THUMBNAIL_PX = 64
 _BRIGHT_LUMA = 40
 _BRIGHT_SHARE_MIN = 0.02
-
-_POSTER_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 @dataclass(slots=True)
@@ -64,8 +67,8 @@ class _Seen:
             self.end = max(self.end, frame.pts + (frame.duration or frame_length))
 
 
-def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) -> VideoFacts:
-    """Decode the video with its sound to the end and say what it is; width and height as coded.
+def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) -> Measured:
+    """Decode the video with its sound to the end: the fields of `VideoFacts`, its size as coded.
 
     Raises:
         TooLarge: It is over the limit.
@@ -81,7 +84,8 @@ def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) ->
             codec, has_audio = stream.codec_context.name, bool(container.streams.audio)
     except Undecodable as error:
         raise _corrupt(path, "is damaged: it does not decode to its end") from error
-    return VideoFacts(
+    return Measured(
+        kind="video",
         mime_type=form.video_mime_type or "video/mp4",
         size_bytes=size_bytes,
         sha256=sha256_of(path),
@@ -94,8 +98,10 @@ def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) ->
     )
 
 
-def make_poster(video_path: Path, out_path: Path) -> ImageFacts:
+def make_poster(video_path: Path, out_path: Path) -> Measured:
     """Write the first frame that is not black, its longest side 640 pixels at most.
+
+    Returns the fields of its `ImageFacts`.
 
     Args:
         video_path: A video that `inspect_video` took.
@@ -105,7 +111,7 @@ def make_poster(video_path: Path, out_path: Path) -> ImageFacts:
         ValueError: The suffix is another.
         VideoCorrupt: There is no frame to be had.
     """
-    poster_format = _POSTER_FORMATS.get(out_path.suffix.lower())
+    poster_format = POSTER_FORMATS.get(out_path.suffix)
     if poster_format is None:
         raise ValueError(f"a poster is a .jpg or a .webp file, not {out_path.suffix!r}")
     form = _form(video_path, video_path.stat().st_size)

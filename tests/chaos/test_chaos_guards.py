@@ -1,13 +1,15 @@
 """Each guard of the money, taken out: the checks of a run find what it had kept.
 
 With all guards the same episode breaks nothing, so it is the guard that makes the difference. The
-episodes share one stack; what is new after an episode is its own.
+episodes share one stack; what is new after an episode is its own. Only the settlement's has a stack
+to itself: it leaves books behind on which nobody's later settlement goes through.
 """
 
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,12 @@ FOUND = {
 
 @pytest.fixture(scope="module")
 async def rig() -> AsyncIterator[Rig]:
+    async with a_rig() as rig:
+        yield rig
+
+
+@asynccontextmanager
+async def a_rig() -> AsyncGenerator[Rig]:
     with tempfile.TemporaryDirectory(prefix="sm-chaos-") as folder:
         async with running_rig(Path(folder)) as rig:
             yield rig
@@ -43,8 +51,17 @@ async def broken(rig: Rig) -> set[tuple[Promise, str]]:
     return {(each.promise, each.subject) for each in breaches_of(await gather(rig, []))}
 
 
-@pytest.mark.parametrize("guard", list(Guard))
+@pytest.mark.parametrize("guard", [guard for guard in Guard if guard is not Guard.SETTLEMENT])
 async def test_a_run_finds_what_a_guard_had_kept(rig: Rig, guard: Guard) -> None:
+    await _finds_what_it_had_kept(rig, guard)
+
+
+async def test_a_run_finds_what_the_guard_of_the_settlement_had_kept() -> None:
+    async with a_rig() as own:
+        await _finds_what_it_had_kept(own, Guard.SETTLEMENT)
+
+
+async def _finds_what_it_had_kept(rig: Rig, guard: Guard) -> None:
     play = DIRECTED[OF_GUARD[guard]]
     before = await broken(rig)
 

@@ -66,7 +66,8 @@ async def test_one_job_does_not_wait_for_another_users_many(stack: Stack) -> Non
     rank = 1 + sum(mine.ready_at < each.sent_at < mine.sent_at for each in others)
     ratio = mine.wait_s / statistics.median(each.wait_s for each in others)
     told = f"{left} of {MANY} left: sent as number {rank}, its wait {ratio:.2f} of their median"
-    assert rates_per_s == {STARTS_PER_MINUTE / 60}
+    # The server tells the pollers of some minutes, so also those of a test before this one.
+    assert STARTS_PER_MINUTE / 60 in rates_per_s
     assert left > 2 * RANK_MAX, told
     assert rank <= RANK_MAX, told
     assert ratio <= RATIO_MAX, told

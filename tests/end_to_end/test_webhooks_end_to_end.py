@@ -30,6 +30,9 @@ REFUSED = "was not signed by the provider"
 TRIES = 3
 """How often the provider tries to deliver one message."""
 
+LATE_S = 8
+"""A webhook that comes so long after the job's end finds the generation completed."""
+
 LAGS = {"kind": "lag", "lag_s": 3600}
 pytestmark = pytest.mark.slow
 
@@ -162,7 +165,7 @@ async def test_webhooks_that_come_twice_late_or_never_cost_nothing_but_polling_g
 ) -> None:
     kinds: list[dict[str, Any]] = [
         {"kind": "twice"},
-        {"kind": "late", "delay_s": 3},
+        {"kind": "late", "delay_s": LATE_S},
         {"kind": "lost"},
     ]
     await stack.faults(
@@ -172,12 +175,13 @@ async def test_webhooks_that_come_twice_late_or_never_cost_nothing_but_polling_g
         handles = [await stack.start(f"a webhook comes {kind['kind']}") for kind in kinds]
         generations = [await finished(handle) for handle in handles]
         late = handles[1]
-        await until(lambda: _logged(api, f"for '{late.id}': ended"))
+        await until(lambda: _logged(api, f"for '{late.id}': "))
 
     assert {generation.status for generation in generations} == {Status.COMPLETED}
     assert [await stack.settlements(handle.id) for handle in handles] == [1, 1, 1]
     assert [len(await stack.predictions_of(handle.id)) for handle in handles] == [1, 1, 1]
-    assert await _hints(stack, late) == []
+    # It came after the end, or, on a machine that took longer than that, woke what polls anyway.
+    assert len(await _hints(stack, late)) == (f"for '{late.id}': ended" not in api.log.read_text())
 
 
 async def _noticed_after_s(stack: Stack, handle: GenerationHandle) -> float:

@@ -8,15 +8,15 @@ import json
 import sys
 from pathlib import Path
 
-from activities.media.decoding import _answer, _limit  # pyright: ignore[reportPrivateUsage]
+from activities.media.decoder import answer, limit_process
 
 
 def main() -> None:
     task, memory_bytes, cpu_s = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    _limit(cpu_s, memory_bytes, 0)
+    limit_process(cpu_s, memory_bytes, 0)
     for line in sys.stdin:
-        answer = _answer(task, Path(line.rstrip("\n")), "", 10_000_000)
-        sys.stdout.write(json.dumps(answer) + "\n")
+        told = answer(task, Path(line.rstrip("\n")), 10_000_000)
+        sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
 
 

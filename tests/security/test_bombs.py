@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from activities.boundary import application_error
-from activities.media.decoding import inspect, make_poster
+from activities.media.decoding import inspect, inspect_with_poster
 from activities.media.documents import parse_document
 from activities.media.errors import (
     Damaged,
@@ -84,7 +84,7 @@ async def test_a_flood_of_pixels_is_refused_before_one_is_decoded(tmp_path: Path
 async def test_a_picture_that_is_refined_again_and_again_ends_at_the_time_limit(
     tmp_path: Path,
 ) -> None:
-    bomb = bombs.jpeg_of_many_scans(tmp_path / "scans.jpg", 6_000, 150)
+    bomb = bombs.jpeg_of_many_scans(tmp_path / "scans.jpg", 6_000, 600)
 
     with pytest.raises(DecodingTimedOut):
         await inspect("image", bomb, limits(tmp_path, decode_timeout_s=LITTLE_TIME_S))
@@ -99,7 +99,7 @@ async def test_a_video_whose_frames_are_far_wider_than_its_header_ends_at_the_me
     with pytest.raises(DecoderCrashed, match="took more than 268,435,456 bytes of memory"):
         await inspect("video", bomb, limits(tmp_path))
     with pytest.raises(DecoderCrashed, match="bytes of memory"):
-        await make_poster(bomb, tmp_path / "poster.jpg", limits(tmp_path))
+        await inspect_with_poster(bomb, tmp_path / "poster.jpg", limits(tmp_path))
     assert not (tmp_path / "poster.jpg").exists()
 
 

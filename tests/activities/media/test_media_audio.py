@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.media.audio import inspect_audio
 from activities.media.errors import Damaged, NotAudio, TooLarge, Truncated
+from tests.activities.media.measured import inspect_audio
 
 Write = Callable[[str, bytes], Path]
 SPEECH_S = 4.794558

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.media.decoding import inspect, make_poster
+from activities.media.decoding import inspect, inspect_with_poster
 from activities.media.errors import (
     DecoderCrashed,
     DecodingTimedOut,
@@ -19,9 +19,8 @@ from activities.media.errors import (
     Truncated,
     VideoCorrupt,
 )
-from activities.media.images import inspect_image
 from activities.media.settings import MediaSettings
-from activities.media.videos import inspect_video
+from tests.activities.media.measured import inspect_image, inspect_video
 
 Video = Callable[..., Path]
 
@@ -46,7 +45,7 @@ def decoders_of(path: Path) -> list[int]:
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_bytes().split(b"\0")
-            if b"activities.media.decoding" in command and os.fsencode(path) in command:
+            if b"activities.media.decoder" in command and os.fsencode(path) in command:
                 found.append(int(process.name))
     return found
 
@@ -73,12 +72,33 @@ async def test_the_child_gives_the_facts_that_the_direct_function_gives(
     assert (await inspect("audio", examples / "speech.wav", media_settings)).sample_rate == 22050
 
 
-async def test_a_poster_is_made_by_the_child(
+async def test_a_poster_is_made_by_the_same_child(
     a_video: Video, tmp_path: Path, media_settings: MediaSettings
 ) -> None:
-    facts = await make_poster(a_video(), tmp_path / "p.webp", media_settings)
+    video, out = a_video(), tmp_path / "p.webp"
 
-    assert facts == inspect_image(tmp_path / "p.webp")
+    facts, poster = await inspect_with_poster(video, out, media_settings)
+
+    assert facts == inspect_video(video)
+    assert poster == inspect_image(out)
+
+
+async def test_a_whole_video_is_not_refused_for_its_poster(
+    a_video: Video, tmp_path: Path, media_settings: MediaSettings
+) -> None:
+    video, out = a_video(), tmp_path / "no folder" / "p.jpg"
+
+    facts, poster = await inspect_with_poster(video, out, media_settings)
+
+    assert facts == inspect_video(video)
+    assert poster is None
+
+
+async def test_a_poster_of_another_format_is_a_mistake_of_the_caller(
+    a_video: Video, tmp_path: Path, media_settings: MediaSettings
+) -> None:
+    with pytest.raises(ValueError, match=r"a poster is \.jpg, \.webp, not '\.gif'"):
+        await inspect_with_poster(a_video(), tmp_path / "p.gif", media_settings)
 
 
 async def test_a_refusal_leaves_the_child_as_the_same_error(
@@ -99,14 +119,14 @@ async def test_a_refusal_leaves_the_child_as_the_same_error(
     assert str(caught.value) == str(direct.value)
 
 
-async def test_a_failed_poster_leaves_no_file(
+async def test_a_refused_video_leaves_no_poster(
     examples: Path, tmp_path: Path, media_settings: MediaSettings
 ) -> None:
     out = tmp_path / "p.jpg"
     out.write_bytes(b"old")
 
     with pytest.raises(VideoCorrupt):
-        await make_poster(examples / "portrait.jpg", out, media_settings)
+        await inspect_with_poster(examples / "portrait.jpg", out, media_settings)
 
     assert not out.exists()
 
@@ -164,18 +184,21 @@ async def test_a_decoder_over_its_cpu_limit_took_too_long(
 async def test_a_decoder_that_works_on_for_ever_is_stopped_by_its_cpu_limit(
     tmp_path: Path,
 ) -> None:
-    program = "from activities.media.decoding import _limit; _limit(1, 2**31, 0)\nwhile True: pass"
+    program = (
+        "from activities.media.decoder import limit_process; limit_process(1, 2**31, 0)\n"
+        "while True: pass"
+    )
 
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
 
     assert await process.wait() == -signal.SIGXCPU
 
 
-async def test_a_decoder_loads_neither_network_nor_engine_code() -> None:
+async def test_a_decoder_loads_nothing_but_what_it_decodes_with() -> None:
     program = (
         "import sys\n"
-        "from activities.media import audio, decoding, images, videos\n"
-        "print({'asyncpg', 'httpx', 'obstore', 'pydantic_settings', 'temporalio'} & {*sys.modules})"
+        "from activities.media import audio, decoder, images, videos\n"
+        "print({'asyncio', 'asyncpg', 'httpx', 'pydantic', 'temporalio'} & {*sys.modules})"
     )
 
     process = await asyncio.create_subprocess_exec(

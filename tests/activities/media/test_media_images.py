@@ -16,7 +16,7 @@ from activities.media.errors import (
     TooManyPixels,
     Truncated,
 )
-from activities.media.images import inspect_image
+from tests.activities.media.measured import inspect_image
 
 Write = Callable[[str, bytes], Path]
 

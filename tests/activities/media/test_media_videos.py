@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from activities.media.errors import TooLarge, VideoCorrupt
-from activities.media.videos import inspect_video, make_poster
+from tests.activities.media.measured import inspect_video, make_poster
 
 Write = Callable[[str, bytes], Path]
 Video = Callable[..., Path]
