@@ -66,7 +66,7 @@ PROMISES = (
     Promise(
         "chaos-guards",
         "with a guard taken out the chaos suite fails, each of five",
-        ("test_chaos_guards.py",),
+        ("test_chaos_guards.py", "test_chaos_episodes.py"),
     ),
     Promise(
         "killed-50",

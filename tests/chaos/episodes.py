@@ -59,6 +59,7 @@ async def _cut_short(
     rig: Rig, guard: Guard | None, *, times: int, harm: Harm, by_hand: bool
 ) -> None:
     """Submitters one after the other, each harmed when the provider has the job."""
+    await _some_earlier_video(rig)
     slow = {"kind": "slow", "delay_s": SLOW_S, "match": "cut short"}
     await rig.stack.faults(CALM | {"submit": slow})
     submitters = [submitter(rig, f"submitter-{number}", guard) for number in range(times + 1)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -154,6 +155,14 @@ async def running_rig(path: Path, disk: SmallDisk | None = None) -> AsyncGenerat
     async with DataDirectory(path) as directory:
         rig = Rig(directory, disk)
         async with rig.running():
+            yield rig
+
+
+@asynccontextmanager
+async def fresh_rig() -> AsyncGenerator[Rig]:
+    """The same in a folder of its own, which goes with it."""
+    with tempfile.TemporaryDirectory(prefix="sm-chaos-") as folder:
+        async with running_rig(Path(folder)) as rig:
             yield rig
 
 
