@@ -54,7 +54,7 @@ PROMISES = (
     Promise(
         "ambiguities",
         "every ambiguity of the submit ends adopted, absent or unresolved",
-        ("test_ambiguities.py",),
+        ("test_ambiguities.py", "test_killed_and_frozen.py"),
     ),
     Promise("weather", "each weather of the provider has its kind", ("test_weather.py",)),
     Promise("sweeper", "what a crash leaves behind is found", ("test_sweeper.py",)),

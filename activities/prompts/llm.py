@@ -8,11 +8,8 @@ import asyncio
 from datetime import UTC, datetime
 from http import HTTPStatus
 from string import ascii_letters
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import openai
-from openai.types.chat import ChatCompletionMessageParam
-from openai.types.shared_params import ResponseFormatJSONSchema
 from pydantic import BaseModel, Field, ValidationError
 
 from activities.prompts import errors
@@ -20,6 +17,12 @@ from activities.prompts.questions import ANSWER_SCHEMA, Question
 from activities.prompts.settings import LlmSettings
 from activities.provider.errors import parse_retry_after_s
 from workflows.contracts.texts import Storable
+
+if TYPE_CHECKING:
+    # As long to import as all else of a worker, many of which are never asked for a prompt.
+    import openai
+    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.shared_params import ResponseFormatJSONSchema
 
 RETRY_AFTER_S_MAX = 60.0
 """Somebody waits for a video: rather a prompt by rule than a longer pause between two questions."""
@@ -36,7 +39,7 @@ _TEXT_CHARACTERS_MAX = 2 * ANSWER_CHARACTERS_MAX
 _NO_KEY = "none"
 """The SDK demands a key; an endpoint of one's own often has none."""
 
-_FORMAT: ResponseFormatJSONSchema = {
+_FORMAT: "ResponseFormatJSONSchema" = {
     "type": "json_schema",
     "json_schema": {"name": "animation", "strict": True, "schema": ANSWER_SCHEMA},
 }
@@ -68,17 +71,8 @@ class Llm:
 
     def __init__(self, settings: LlmSettings) -> None:
         assert settings.is_configured, "without an LLM nobody is asked"
-        key = settings.api_key
         self._settings = settings
-        self._client = openai.AsyncOpenAI(
-            api_key=key.get_secret_value() if key else _NO_KEY,
-            base_url=settings.address,
-            timeout=settings.timeout_s,
-            max_retries=0,
-            # As the provider's client: no proxy of the environment, which it would use even for
-            # this machine's own addresses.
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
-        )
+        self._client: openai.AsyncOpenAI | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +82,8 @@ class Llm:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
 
     async def animation_prompt(self, question: Question) -> str:
         """The answer to `question`, by exactly one request.
@@ -96,6 +91,8 @@ class Llm:
         Raises:
             LlmError: a leaf says why there is none, and whether to ask again (`NotNow`).
         """
+        import openai  # noqa: PLC0415
+
         # Without their causes: the SDK's own words hold the reply, and its objects the request.
         try:
             async with asyncio.timeout(self._settings.timeout_s):
@@ -117,6 +114,7 @@ class Llm:
             {"role": "system", "content": question.system},
             {"role": "user", "content": question.user},
         ]
+        self._client = self._client or _sdk_client(self._settings)
         reply = await self._client.chat.completions.with_raw_response.create(
             model=self._settings.model,
             messages=messages,
@@ -131,7 +129,22 @@ class Llm:
         )
 
 
-def _leaf_of(error: openai.APIStatusError) -> errors.LlmError:
+def _sdk_client(settings: LlmSettings) -> "openai.AsyncOpenAI":
+    import openai  # noqa: PLC0415
+
+    key = settings.api_key
+    return openai.AsyncOpenAI(
+        api_key=key.get_secret_value() if key else _NO_KEY,
+        base_url=settings.address,
+        timeout=settings.timeout_s,
+        max_retries=0,
+        # As the provider's client: no proxy of the environment, which it would use even for
+        # this machine's own addresses.
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+    )
+
+
+def _leaf_of(error: "openai.APIStatusError") -> errors.LlmError:
     """The situation that a failed reply describes."""
     status, code = error.status_code, error.code
     wait_s = parse_retry_after_s(error.response.headers.get("retry-after"), datetime.now(UTC))
