@@ -7,15 +7,7 @@ from typing import Any
 
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
-from tests.workflows.scripted import (
-    PREDICTION,
-    TO_BE_TOLD,
-    VIDEO,
-    Gate,
-    Script,
-    a_request,
-    refused,
-)
+from tests.workflows.scripted import PREDICTION, TO_BE_TOLD, VIDEO, Gate, Script, a_request, refused
 from tests.workflows.theatre import (
     Handle,
     Theatre,

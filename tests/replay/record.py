@@ -21,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.replay import companions, generations, successions
 from tests.replay.generations import Recorded
-from tests.workflows.scripted import Stagehand
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import Theatre, playing, skipping_time, with_namespace
 from tests.workflows.versions import versioned
 

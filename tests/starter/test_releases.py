@@ -10,7 +10,8 @@ from starter.cli.checks import Broken
 from starter.cli.version_checks import told
 from starter.releases import NotReleasable, Standing, Version, make_current, standing
 from tests.starter.conftest import Stack, run_here
-from tests.workflows.scripted import Gate, Script, Stagehand
+from tests.workflows.scripted import Gate, Script
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import Theatre, until, with_namespace
 from tests.workflows.versions import Versions, versioned
 from workflows.contracts.activities import PredictionEnd

@@ -7,7 +7,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.episodes import Episode, MakeEpisode
-from tests.workflows.scripted import Stagehand
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import Theatre, playing, skipping_time, with_namespace
 
 

@@ -20,7 +20,8 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from tests.workflows.scripted import PREDICTION, Script, Stagehand, refused
+from tests.workflows.scripted import PREDICTION, Script, refused
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import Handle, Theatre, facts, reaches, until, with_namespace
 from tests.workflows.versions import Versions, version_of, versioned
 from workflows.contracts.activities import PredictionEnd, Reconciled, Submitted, Verdict, Withdrawn

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.workflows.episodes import Episode
-from tests.workflows.scripted import HELD, PREDICTION, VIDEO, Gate, Script, Stagehand, refused
+from tests.workflows.scripted import HELD, PREDICTION, VIDEO, Gate, Script, refused
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import (
     Handle,
     Theatre,

@@ -6,7 +6,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand, refused, terms_of
+from tests.workflows.scripted import PREDICTION, Gate, Script, refused, terms_of
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import (
     Handle,
     Theatre,

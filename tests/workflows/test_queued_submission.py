@@ -1,6 +1,7 @@
 """A cancel while the submission waits in its queue: nothing is sent. One that has begun goes on."""
 
-from tests.workflows.scripted import PREDICTION, Gate, Script, Stagehand
+from tests.workflows.scripted import PREDICTION, Gate, Script
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import Handle, cancelled, history, playing, until, with_namespace
 from workflows.contracts.activities import Submitted
 from workflows.contracts.failures import FailureKind

@@ -8,7 +8,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows.scripted import HELD, PREDICTION, Gate, Script, Stagehand, refused
+from tests.workflows.scripted import HELD, PREDICTION, Gate, Script, refused
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import (
     Handle,
     Theatre,

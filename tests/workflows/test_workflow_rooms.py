@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from temporalio import activity
 
-from tests.workflows.scripted import Stagehand
+from tests.workflows.stagehand import Stagehand
 from workers.pools import WORKFLOWS
 from workers.wiring import Activities, Activity
 from workflows.contracts import activities, batches, callbacks, sweeps

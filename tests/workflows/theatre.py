@@ -24,7 +24,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from tests.workflows.scripted import Script, Stagehand, a_request
+from tests.workflows.scripted import Script, a_request
+from tests.workflows.stagehand import Stagehand
 from workers.dev import SEARCH_ATTRIBUTE_TYPES
 from workers.pools import RUNNER, WORKFLOWS
 from workflows.contracts.failures import Failure

@@ -8,7 +8,7 @@ from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
 from temporalio.client import Client, WorkflowHandle
 
 from starter.releases import NotReleasable, make_current
-from tests.workflows.scripted import Stagehand
+from tests.workflows.stagehand import Stagehand
 from tests.workflows.theatre import until
 from workers.pools import build_workers
 from workers.settings import WorkerSettings
