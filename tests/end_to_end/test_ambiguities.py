@@ -21,6 +21,14 @@ from workflows.contracts.stages import Stage, Status
 pytestmark = pytest.mark.slow
 
 
+SLOW_TO_SAY: dict[str, Any] = {
+    "submit": {"kind": "slow", "delay_s": 3, "times": 1},
+    "job": {"kind": "hang"},
+    "output": SMALL,
+}
+"""The job is taken at once and told of late; it ends when the test mends it."""
+
+
 class Case(NamedTuple):
     """A reply that tells nothing, and whether the provider took the job all the same."""
 
@@ -82,19 +90,14 @@ async def test_an_activity_that_is_paused_while_it_sends_and_then_unpaused_sends
 async def test_a_workflow_reset_to_its_beginning_adopts_what_it_had_paid(
     stack: Stack, stage: Stage
 ) -> None:
-    await stack.faults(
-        {
-            "submit": {"kind": "slow", "delay_s": 3, "times": 1},
-            "job": {"kind": "work", "work_s": 2 if stage is Stage.GENERATING else 0},
-            "output": SMALL,
-        }
-    )
+    await stack.faults(SLOW_TO_SAY)
     async with stack.worker():
         handle = await stack.start()
         await until(lambda: _taken(stack, handle))
         await at_stage(handle, stage)
 
         await _reset(stack, handle)
+        await stack.mend("job")
         generation = await finished(handle)
 
     assert generation.status is Status.COMPLETED
@@ -123,7 +126,7 @@ async def test_a_reset_of_a_completed_generation_changes_nothing(stack: Stack) -
 async def test_a_second_run_under_the_same_id_adopts_what_the_first_had_paid(
     stack: Stack, stage: Stage
 ) -> None:
-    await stack.faults({"submit": {"kind": "slow", "delay_s": 3, "times": 1}, "output": SMALL})
+    await stack.faults(SLOW_TO_SAY)
     who, key = a_user(), "the same key"
     async with stack.worker():
         first = await stack.start(user_id=who, idempotency_key=key)
@@ -132,6 +135,7 @@ async def test_a_second_run_under_the_same_id_adopts_what_the_first_had_paid(
         await stack.client.temporal.get_workflow_handle(first.id).terminate("an operator's mistake")
 
         second = await stack.start(user_id=who, idempotency_key=key)
+        await stack.mend("job")
         generation = await finished(second)
 
     assert second.id == first.id
