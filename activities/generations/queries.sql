@@ -8,7 +8,7 @@ RETURNING generation_id;
 
 -- name: known
 -- Whoever has this id or this owner's key, and whether money was ever held for it.
-SELECT g.generation_id, g.user_id, g.idempotency_key, g.request_hash, g.stage, g.last_seq,
+SELECT g.generation_id, g.user_id, g.idempotency_key, g.request_hash, g.stage, g.last_seq, g.runs,
        EXISTS (SELECT FROM reservations r WHERE r.generation_id = g.generation_id) AS reserved
 FROM generations g
 WHERE g.generation_id = $1 OR (g.user_id = $2 AND g.idempotency_key = $3)
@@ -24,6 +24,15 @@ UPDATE generations
 SET request_hash = $2, request = $3, operation = $4, source = $5, model = $6, stage = 'accepted', stage_at = now(),
     failure = NULL, completed_at = NULL, created_at = now()
 WHERE generation_id = $1;
+
+-- name: began
+-- This run has begun the generation; the last eight are kept, more than can be under way at once.
+UPDATE generations SET runs = (array_append(runs, $2))[greatest(1, cardinality(runs) - 6):]
+WHERE generation_id = $1 AND runs[cardinality(runs)] IS DISTINCT FROM $2;
+
+-- name: runs
+-- Which runs have begun it, and where it is.
+SELECT runs, stage FROM generations WHERE generation_id = $1;
 
 -- name: lock
 -- Where a generation is, held until the transaction ends.

@@ -32,15 +32,22 @@ class Claim(NamedTuple):
     """Whether this claim made it, or brought a refused one back."""
 
 
-async def claim(connection: Connection, generation_id: str, request: GenerationRequest) -> Claim:
+async def claim(
+    connection: Connection,
+    generation_id: str,
+    request: GenerationRequest,
+    *,
+    run_id: str | None = None,
+) -> Claim:
     """Take `generation_id` for `request`, or find that the same request has it already.
 
     One key names one generation for ever. A generation that was refused before anything was
-    reserved starts over, since a refusal doesn't use the key up.
+    reserved starts over, since a refusal doesn't use the key up: for a client, or for a new run of
+    its workflow, given by `run_id`, but not for the run that was refused.
 
     Raises:
         RequestRefused: `key_reused`: the key or the id stands for another request;
-            `invalid_request`: a caller's own id is too long.
+            `invalid_request`: a caller's own id is too long; `already_closed`: the run is over.
     """
     if not 0 < len(generation_id) <= GENERATION_ID_CHARACTERS_MAX:
         raise RequestRefused(
@@ -67,7 +74,28 @@ async def claim(connection: Connection, generation_id: str, request: GenerationR
                 SQL["insert"], generation_id, request.user_id, key, *_wish(request)
             )
             return await _claimed_anew(connection, generation_id)
+        for row in known:
+            if row["generation_id"] == generation_id and run_id in row["runs"]:
+                _require_current(row, run_id)
         return await _claim_known(connection, known, request, key, generation_id)
+
+
+def _require_current(row: Row, run_id: str | None) -> None:
+    """Refuse an attempt of a run that is over: it comes late, and would begin again what ended."""
+    stage = Stage(row["stage"])
+    if stage in TERMINAL or _is_over(row["runs"], stage, run_id):
+        raise RequestRefused(FailureKind.ALREADY_CLOSED, "This run of the generation has ended.")
+
+
+def _is_over(runs: Sequence[str], stage: Stage, run_id: str | None) -> bool:
+    """Whether another run has begun since `run_id` did, or a client has started it over."""
+    return run_id in runs and (runs[-1] != run_id or stage is Stage.ACCEPTED)
+
+
+async def is_over(connection: Connection, generation_id: str, run_id: str | None) -> bool:
+    """Whether an attempt of this run comes late: the generation is another one's by now."""
+    row = await connection.fetchrow(SQL["runs"], generation_id)
+    return row is not None and _is_over(row["runs"], Stage(row["stage"]), run_id)
 
 
 async def _claimed_anew(connection: Connection, generation_id: str) -> Claim:

@@ -45,15 +45,16 @@ class LedgerActivities(contract.Ledger):
 
         A batch has claimed and held before: its generations find their terms here.
         """
-        generation_id = task.generation_id
+        generation_id, run_id = task.generation_id, activity.info().workflow_run_id
         async with self.pool.acquire() as connection, connection.transaction():
             request = task.request or await self._claimed(connection, generation_id)
-            claimed = await generations.claim(connection, generation_id, request)
+            claimed = await generations.claim(connection, generation_id, request, run_id=run_id)
             if claimed.generation_id != generation_id:
                 raise RequestRefused(
                     FailureKind.KEY_REUSED,
                     f"idempotency_key: it names {claimed.generation_id} already; follow that one.",
                 )
+            await connection.execute(generations.SQL["began"], generation_id, run_id)
             held = None
             if not claimed.is_new:
                 held = await self.admission.held(connection, generation_id)
@@ -116,6 +117,10 @@ class LedgerActivities(contract.Ledger):
         """End the generation without a video, and say what happened to the money."""
         async with self.pool.acquire() as connection, connection.transaction():
             await generations.lock(connection, task.generation_id)
+            run_id = activity.info().workflow_run_id
+            if await generations.is_over(connection, task.generation_id, run_id):
+                # It was closed by this run before and has started over: this attempt comes late.
+                return Booked(cost_usd_micros=0, money="Nothing was charged.")
             booked, house_usd_micros = await self._end(connection, task)
             await self.bills.expect(connection, task.generation_id)
             await generations.record(

@@ -9,6 +9,8 @@ Here that happens for certain. It prints a line for each of N attempts, which it
 import argparse
 import asyncio
 import sys
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -48,7 +50,10 @@ def _step(given: argparse.Namespace, activities: Activities) -> tuple[Any, Any]:
 
 async def _attempt(step: Any, task: Any) -> str:
     try:
-        return repr(await ActivityEnvironment().run(step, task))
+        environment = ActivityEnvironment()
+        # Each as another run's, so that no guard but the one in question stands in its way.
+        environment.info = replace(environment.info, workflow_run_id=uuid.uuid4().hex)
+        return repr(await environment.run(step, task))
     except ApplicationError as error:
         return f"refused: {error.type}"
     except asyncpg.PostgresError as error:

@@ -19,33 +19,16 @@ from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from tests.activities.conftest import EXAMPLES, a_generation, a_picture, a_request, stage_of
+from tests.activities.ledger.attempts import close, reserve
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.stages import Stage
-from workflows.contracts.terms import Terms
 
 
 @pytest.fixture
 async def media_id(inputs: Inputs) -> str:
     return (await inputs.add("ann", EXAMPLES / "coffee.jpg", "image")).media_id
-
-
-async def reserve(
-    ledger: LedgerActivities, media_id: str, *, generation_id: str = "gen_one", **asked: object
-) -> Terms:
-    request = a_request(image={"media_id": media_id}, **asked)
-    task = Reserve(generation_id=generation_id, request=request)
-    return await ActivityEnvironment().run(ledger.reserve, task)
-
-
-async def close(ledger: LedgerActivities, settle: str, kind: FailureKind) -> Booked:
-    stage = Stage.CANCELLED if kind is FailureKind.CANCELLED else Stage.FAILED
-    told = failure(kind, "It ended.", generation_id="gen_one")
-    task = Close.model_validate(
-        {"generation_id": "gen_one", "stage": stage, "failure": told, "settle": settle}
-    )
-    return await ActivityEnvironment().run(ledger.close, task)
 
 
 async def test_a_reservation_agrees_on_terms_and_holds_the_quote(
@@ -115,7 +98,7 @@ async def test_what_is_refused_holds_nothing_and_does_not_use_the_id_up(
     with pytest.raises(ApplicationError) as refused:
         await reserve(ledger, media_id, **asked)
     booked = await close(ledger, "release", kind)
-    mended = await reserve(ledger, media_id)
+    mended = await reserve(ledger, media_id, run_id="second run")
 
     assert (refused.value.type, refused.value.non_retryable) == (kind, True)
     assert told in refused.value.message
@@ -195,7 +178,7 @@ async def test_a_reservation_after_the_end_is_refused(
     await close(ledger, "release", FailureKind.PROVIDER_FAILED)
 
     with pytest.raises(ApplicationError, match="it is released") as refused:
-        await reserve(ledger, media_id)
+        await reserve(ledger, media_id, run_id="second run")
 
     assert refused.value.type == FailureKind.ALREADY_CLOSED
 
