@@ -50,7 +50,8 @@ def _failed_by_us(evidence: Evidence) -> Iterator[Breach]:
         jobs = evidence.predictions_of(generation_id)
         failed_there = any(FAILING.intersection(job.faults) for job in jobs)
         if not (kind == FailureKind.QUOTA_EXCEEDED or (kind in OF_THE_JOB and failed_there)):
-            yield Breach(Promise.EXPLAINED, generation_id, f"it failed by {kind}")
+            detail = f"it failed by {kind}, its submission {row['submission']}: {row['failure']}"
+            yield Breach(Promise.EXPLAINED, generation_id, detail)
 
 
 def _paid_twice(evidence: Evidence) -> Iterator[Breach]:
