@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from importlib.metadata import version
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -68,7 +67,7 @@ def _build(
         max_task_queue_activities_per_second=_rate_per_s(settings, queue),
         deployment_config=_deployment(settings),
         # The SDK's default is a hash over all modules, which takes longer than the rest of this.
-        build_id=None if settings.build_id else f"stillmotion-{version('stillmotion')}",
+        build_id=None if settings.build_id else "unversioned",
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_s),
         # Eager activities would go round the server's rate limit of a queue.
         disable_eager_activity_execution=True,
