@@ -19,7 +19,7 @@ from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.identity import ProviderIdentity
 from activities.provider.wavespeed import WaveSpeed
-from tests.activities.conftest import SandboxControl, a_client
+from tests.activities.conftest import EXAMPLES, SandboxControl, a_client
 from tests.activities.ledger.tills import Till
 
 Balance = tuple[int, int, int, int]
@@ -108,6 +108,12 @@ def bank(database: Pool, ledger_settings: LedgerSettings) -> Bank:
 @pytest.fixture
 def inputs(database: Pool, store: MediaStore, media_settings: MediaSettings) -> Inputs:
     return Inputs(database, store, media_settings)
+
+
+@pytest.fixture
+async def media_id(inputs: Inputs) -> str:
+    """A picture of ann's."""
+    return (await inputs.add("ann", EXAMPLES / "coffee.jpg", "image")).media_id
 
 
 @pytest.fixture

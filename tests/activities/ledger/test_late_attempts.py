@@ -5,18 +5,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.generations import repository as generations
 from activities.ledger.activities import LedgerActivities
-from activities.media.inputs import Inputs
-from tests.activities.conftest import EXAMPLES, a_request, stage_of
+from tests.activities.conftest import a_request, stage_of
 from tests.activities.ledger.attempts import close, reserve
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Booked
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.stages import Stage
-
-
-@pytest.fixture
-async def media_id(inputs: Inputs) -> str:
-    return (await inputs.add("ann", EXAMPLES / "coffee.jpg", "image")).media_id
 
 
 async def refused_in_its_first_run(ledger: LedgerActivities, media_id: str) -> None:

@@ -18,17 +18,12 @@ from activities.ledger.settings import LedgerSettings
 from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
-from tests.activities.conftest import EXAMPLES, a_generation, a_picture, a_request, stage_of
+from tests.activities.conftest import a_generation, a_picture, a_request, stage_of
 from tests.activities.ledger.attempts import close, reserve
 from tests.activities.ledger.conftest import Bank
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
 from workflows.contracts.failures import FailureKind, RequestRefused, failure
 from workflows.contracts.stages import Stage
-
-
-@pytest.fixture
-async def media_id(inputs: Inputs) -> str:
-    return (await inputs.add("ann", EXAMPLES / "coffee.jpg", "image")).media_id
 
 
 async def test_a_reservation_agrees_on_terms_and_holds_the_quote(

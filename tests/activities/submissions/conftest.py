@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from activities.database.pool import Pool
+from activities.media.store import MediaStore
+from activities.provider.activities import ProviderActivities
 from activities.provider.reconciliation import Reconciliation
+from activities.provider.staging import Staging
 from activities.provider.submissions import Submission, Submissions
 from activities.provider.wavespeed import WaveSpeed
 from tests.activities.conftest import WAN, a_generation, a_picture, age
@@ -86,3 +89,15 @@ def a_desk(
 @pytest.fixture
 def desk(database: Pool, wavespeed: WaveSpeed, tmp_path: Path) -> Desk:
     return a_desk(database, wavespeed, tmp_path)
+
+
+@pytest.fixture
+def activities(desk: Desk, store: MediaStore) -> ProviderActivities:
+    return ProviderActivities(
+        pool=desk.pool,
+        client=desk.client,
+        staging=Staging(desk.pool, store, desk.client, desk.submissions),
+        submissions=desk.submissions,
+        reconciliation=desk.reconciliation,
+        pace=lambda _age_s: 0.02,
+    )

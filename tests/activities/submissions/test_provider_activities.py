@@ -7,11 +7,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.media.store import MediaStore
 from activities.provider.activities import ProviderActivities
 from activities.provider.polling import interval_s
 from activities.provider.settings import POLL_INTERVAL_S, POLL_INTERVAL_S_MAX
-from activities.provider.staging import Staging
 from tests.activities.conftest import SandboxControl, some_terms
 from tests.activities.submissions.conftest import Desk
 from workflows.contracts.activities import (
@@ -26,18 +24,6 @@ from workflows.contracts.failures import FailureKind
 from workflows.contracts.stages import Stage
 
 ME = ForGeneration(generation_id="gen_one")
-
-
-@pytest.fixture
-def activities(desk: Desk, store: MediaStore) -> ProviderActivities:
-    return ProviderActivities(
-        pool=desk.pool,
-        client=desk.client,
-        staging=Staging(desk.pool, store, desk.client, desk.submissions),
-        submissions=desk.submissions,
-        reconciliation=desk.reconciliation,
-        pace=lambda _age_s: 0.02,
-    )
 
 
 async def accepted(desk: Desk) -> Watch:

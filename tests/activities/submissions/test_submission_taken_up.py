@@ -4,26 +4,13 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.media.store import MediaStore
 from activities.provider.activities import ProviderActivities
-from activities.provider.staging import Staging
 from tests.activities.conftest import SandboxControl, a_generation
 from tests.activities.submissions.conftest import Desk
 from workflows.contracts.activities import ForGeneration, Submitted
 from workflows.contracts.failures import FailureKind
 
 ME = ForGeneration(generation_id="gen_one")
-
-
-@pytest.fixture
-def activities(desk: Desk, store: MediaStore) -> ProviderActivities:
-    return ProviderActivities(
-        pool=desk.pool,
-        client=desk.client,
-        staging=Staging(desk.pool, store, desk.client, desk.submissions),
-        submissions=desk.submissions,
-        reconciliation=desk.reconciliation,
-    )
 
 
 async def _submit(activities: ProviderActivities) -> Submitted:
