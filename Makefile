@@ -4,14 +4,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := workflows activities workers starter tests benchmarks examples
 
-.PHONY: demo test check bench chaos evidence fmt lock clean
+.PHONY: demo test test-tools check bench chaos evidence fmt lock clean
 
 demo: .venv/.ready  ## all three operations on real pictures and real speech, through the whole machinery
 	$(BIN)/stillmotion demo
 
 # Four processes on two cores: most tests wait for a server. A file stays whole, so that its stack is started once.
 test: .venv/.ready  ## the whole suite
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not tools" $(PYTEST)
+
+test-tools: .venv/.ready  ## tests that need root, Prometheus or docker-compose too; skipped, with the reason, without
+	$(BIN)/pytest -n 2 --dist loadfile -m tools $(PYTEST)
 
 check: .venv/.ready  ## format, lint, types, rooms
 	$(BIN)/ruff format --check $(ROOMS)
@@ -33,11 +36,13 @@ fmt: .venv/.ready  ## format and mend what can be mended
 	$(BIN)/ruff check --fix --quiet $(ROOMS) || true
 	$(BIN)/ruff format $(ROOMS)
 
-lock:  ## both lock files, from pyproject.toml; needs uv
+lock:  ## the lock files, from pyproject.toml; needs uv
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 		--extra embedded --extra dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
 		--extra api --extra sandbox pyproject.toml -o deploy/requirements.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" \
+		--extra embedded --extra dev --extra bench pyproject.toml -o benchmarks/requirements.lock
 
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

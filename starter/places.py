@@ -7,15 +7,17 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
+from activities.encryption.converter import data_converter
+from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.settings import DEFAULT_BASE_URL, ProviderSettings
+from activities.tracing.interceptors import trace_interceptors
 from workflows.contracts.stack import StackAddress, read_stack
 
 DATA_DIR = Path(".stillmotion")
@@ -117,7 +119,11 @@ async def connect_temporal(place: Place) -> Client:
         except RuntimeError as error:
             raise SettingWrong(f"TEMPORAL_* or temporal.toml: {error}") from error
     try:
-        return await Client.connect(**config, data_converter=pydantic_data_converter)
+        return await Client.connect(
+            **config,
+            data_converter=data_converter(EncryptionSettings()),
+            interceptors=trace_interceptors(),
+        )
     except RuntimeError as error:
         address = config.get("target_host", "localhost:7233")
         raise NotReachable(f"Temporal does not answer at {address}. {place.remedy}") from error

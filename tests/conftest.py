@@ -3,6 +3,8 @@
 The imports stand inside the fixtures, so that a run of the contracts' tests starts without them.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +26,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: number for number, name in enumerate(LONG_ONES_FIRST)}
     tests = Path(__file__).parent
     items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
+
+
+def _has(tool: str) -> bool:
+    if tool == "root":
+        return os.geteuid() == 0 and shutil.which("ip") is not None
+    return shutil.which(tool) is not None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `tools` is skipped where one is missing; `.ci/run` has them all."""
+    for mark in item.iter_markers("tools"):
+        missing = [tool for tool in mark.args if not _has(tool)]
+        if not missing:
+            continue
+        told = f"needs {', '.join(missing)}: .ci/tools installs what these tests need"
+        if os.environ.get("STILLMOTION_TOOLS") == "required":
+            pytest.fail(told)
+        pytest.skip(told)
 
 
 @pytest.fixture(scope="session")

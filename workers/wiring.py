@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 
@@ -21,6 +20,8 @@ from activities.callbacks.signing import Signers
 from activities.callbacks.telling import Teller
 from activities.database.pool import Pool, connect
 from activities.database.settings import DatabaseSettings
+from activities.encryption.converter import data_converter
+from activities.encryption.settings import EncryptionSettings
 from activities.generations.notices import Notices
 from activities.ledger.activities import LedgerActivities
 from activities.ledger.admission import Admission
@@ -49,6 +50,7 @@ from activities.sweeping.findings import Findings
 from activities.sweeping.settings import SweepSettings
 from activities.sweeping.strays import Strays
 from activities.sweeping.tidying import Tidying
+from activities.tracing.interceptors import trace_interceptors
 from workers.settings import WorkerSettings
 from workflows.contracts.queues import TaskQueue
 
@@ -242,4 +244,9 @@ async def connect_temporal(address: str | None = None, *, runtime: Runtime | Non
     config = ClientConfig.load_client_connect_config()
     if address is not None:
         config["target_host"] = address
-    return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
+    return await Client.connect(
+        **config,
+        data_converter=data_converter(EncryptionSettings()),
+        interceptors=trace_interceptors(),
+        runtime=runtime,
+    )

@@ -1,0 +1,1 @@
+"""Payloads in Temporal, encrypted with keys of ours. Start reading at `converter.py`."""

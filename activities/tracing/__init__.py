@@ -1,0 +1,1 @@
+"""OpenTelemetry traces: one tree per generation. Start reading at `interceptors.py`."""
