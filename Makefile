@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOMS := workflows activities workers starter tests benchmarks examples
 
-.PHONY: demo test test-tools check bench chaos evidence fmt lock clean
+.PHONY: demo test test-tools check bench chaos evidence rehearse fmt lock clean
 
 demo: .venv/.ready  ## all three operations on real pictures and real speech, through the whole machinery
 	$(BIN)/stillmotion demo
@@ -22,8 +22,9 @@ check: .venv/.ready  ## format, lint, types, rooms
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-bench: .venv/.ready  ## what a step costs, as a ratio against something, in one run
-	$(BIN)/python -m benchmarks
+bench: .venv/.bench  ## what each part costs, as ratios with goals: ONLY= some of them, SCALE= a share of the full size
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE)) \
+		--json bench-output/figures.json --table bench-output/figures.md --plot bench-output/figures.svg
 
 GENERATIONS ?= 100
 chaos: .venv/.ready  ## kills and faults under load, then everything is counted: SEED=, GENERATIONS=, BREAK= a guard
@@ -31,6 +32,9 @@ chaos: .venv/.ready  ## kills and faults under load, then everything is counted:
 
 evidence: .venv/.ready  ## every promise about money and faults in its long form, a line each: ONLY= a beginning of its name
 	$(BIN)/python -m tests.evidence $(if $(ONLY),--only $(ONLY))
+
+rehearse: .venv/.ready  ## the operators' handbook, docs/operators.md, executed; last, what this machine could not run
+	$(BIN)/python -m tests.documents.rehearsal
 
 fmt: .venv/.ready  ## format and mend what can be mended
 	$(BIN)/ruff check --fix --quiet $(ROOMS) || true
@@ -53,5 +57,11 @@ lock:  ## the lock files, from pyproject.toml; needs uv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# A superset of requirements.lock: the peer, and what draws the plot.
+.venv/.bench: .venv/.ready benchmarks/requirements.lock
+	@echo "Installing what the benchmarks need beside it"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
 clean:  ## everything that was made here: environment, stacks, videos
-	rm -rf .venv .stillmotion .stillmotion-demo demo-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .stillmotion .stillmotion-demo demo-output bench-output .pytest_cache .ruff_cache .hypothesis .import_linter_cache

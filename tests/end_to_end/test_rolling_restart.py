@@ -97,12 +97,9 @@ async def _versions_line(stack: Stack) -> tuple[bool, str]:
 
 
 async def _release(stack: Stack, build_id: str) -> None:
-    """`stillmotion release`, which needs workers of every queue."""
-
-    async def released() -> bool:
-        return (await stack.cli("release", build_id))[0] == 0
-
-    await until(released)
+    """`stillmotion release`, which waits for workers of every queue."""
+    code, _, said = await stack.cli("release", build_id)
+    assert code == 0, said
 
 
 async def _stopped(worker: Process) -> int:

@@ -159,7 +159,9 @@ async def _is_known(versions: Versions, build_id: str) -> bool:
 
 
 async def test_a_release_without_workers_says_what_to_start(idle_stack: Stack) -> None:
-    ran = await run_here("release", "7f3c2a9", "--data-dir", str(idle_stack.data_dir))
+    ran = await run_here(
+        "release", "7f3c2a9", "--timeout=0", "--data-dir", str(idle_stack.data_dir)
+    )
 
     assert ran.code == 1
     assert "No worker of version 7f3c2a9 has polled as stillmotion yet." in ran.err

