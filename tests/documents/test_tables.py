@@ -24,10 +24,17 @@ def test_every_failure_kind_has_a_rule() -> None:
     assert set(RULES) == set(FailureKind)
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] + [
+    f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md"))
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_a_document_names_is_there(document: str) -> None:
     text = (REPOSITORY / document).read_text()
-    named = re.findall(r"`((?:workflows|activities|workers|starter|tests|deploy)/[\w./-]+)`", text)
+    named = re.findall(
+        r"`((?:workflows|activities|workers|starter|tests|deploy|docs|benchmarks)/[\w./-]+)`", text
+    )
 
     missing = [name for name in named if not (REPOSITORY / name).exists() and "NNNN" not in name]
 
@@ -44,3 +51,13 @@ def test_a_first_own_video_takes_six_commands_at_most() -> None:
     commands = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
 
     assert 0 < sum(line.count("&&") + 1 for line in commands) <= 6
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
+    path = REPOSITORY / document
+    links = re.findall(r"\]\(((?!https://)[^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
+
+    missing = [link for link in links if not (path.parent / link).exists()]
+
+    assert missing == []
