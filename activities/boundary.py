@@ -10,6 +10,7 @@ from functools import wraps
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.media import errors as media
@@ -66,10 +67,20 @@ def boundary(
             told = application_error(error)
             if told is None:
                 raise
+            _count(told)
             # Without the cause: a library's own words may hold an address or a key.
             raise told from None
 
     return translated
+
+
+def _count(told: ApplicationError) -> None:
+    """How often each step fails and why, for alerts; what is expected says so by its kind."""
+    if activity.in_activity():
+        failures = activity.metric_meter().create_counter(
+            "stillmotion_step_failures", "Attempts that failed, by activity and failure kind"
+        )
+        failures.add(1, {"kind": told.type or "unknown"})
 
 
 def application_error(error: Exception) -> ApplicationError | None:

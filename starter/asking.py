@@ -3,9 +3,7 @@
 A wrong parameter should not cost an upload, so a draft is checked before any file is looked at.
 """
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -15,6 +13,7 @@ from activities.callbacks.settings import CallbackSettings
 from activities.ledger.expectations import usual_s
 from activities.ledger.pricing import checks, quote_by_role
 from activities.media.inputs import Inputs
+from activities.media.scratch import scratch_folder
 from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
 from starter.refusing import refusal_of
@@ -140,8 +139,8 @@ class Asking:
 
     async def _store(self, user_id: str, role: Role, told: Telling | MediaById) -> MediaById:
         assert isinstance(told, Telling), "only what is inline can be too large for it"
-        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
-            path = Path(folder) / role
+        with scratch_folder() as folder:
+            path = folder / role
             path.write_text(told.model_dump_json(), encoding="utf-8")
             return MediaById(media_id=(await self._inputs.add(user_id, path, role)).media_id)
 

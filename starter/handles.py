@@ -15,6 +15,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.media.store import LINK_S
 from starter.places import NotReachable
 from workflows.contracts.activities import Resolution
 from workflows.contracts.failures import RULES, Failure
@@ -160,14 +161,33 @@ class GenerationHandle:
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The video's bytes in pieces, from the media store; raises as `read`."""
+        async for chunk in self._client.store.stream(await self._key()):
+            yield chunk
+
+    async def link(self, expires_s: int = LINK_S) -> str | None:
+        """An address that plays the video for whoever has it; None where the store is a folder.
+
+        It is a secret for its time: give it to the person who may see the video, and keep it
+        nowhere.
+
+        Args:
+            expires_s: 1 second to 7 days.
+
+        Raises:
+            ValueError: `expires_s` is something else.
+            NotFinished, GenerationFailed: as `read`.
+        """
+        return await self._client.store.presigned_url(await self._key(), expires_s)
+
+    async def _key(self) -> str:
+        """Where the store has this owner's video."""
         generation = await self.read_generation()
         if generation.error is not None and generation.status in {Status.FAILED, Status.CANCELLED}:
             raise GenerationFailed(generation)
         key = await self._client.asset_key(self.id, user_id=self._user_id)
         if key is None:
             raise NotFinished(await self.progress())
-        async for chunk in self._client.store.stream(key):
-            yield chunk
+        return key
 
     async def resume(self) -> bool:
         """Look at once, where it is parked. Returns False where it has ended already.

@@ -12,6 +12,7 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
 from activities.encryption.converter import data_converter
+from activities.encryption.keys import KeysUnusable
 from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
@@ -119,9 +120,13 @@ async def connect_temporal(place: Place) -> Client:
         except RuntimeError as error:
             raise SettingWrong(f"TEMPORAL_* or temporal.toml: {error}") from error
     try:
+        converter = data_converter(_encryption_of(place))
+    except KeysUnusable as error:
+        raise SettingWrong(f"{error}") from error
+    try:
         return await Client.connect(
             **config,
-            data_converter=data_converter(EncryptionSettings()),
+            data_converter=converter,
             interceptors=trace_interceptors(),
         )
     except RuntimeError as error:
@@ -136,6 +141,16 @@ def _callbacks_of(stack: StackAddress) -> CallbackSettings:
     if stack.live or "STILLMOTION_ALLOW_PRIVATE_CALLBACKS" in os.environ:
         return settings
     return settings.model_copy(update={"allow_private_callbacks": True})
+
+
+def _encryption_of(place: Place) -> EncryptionSettings:
+    """The keys of payloads: of the stack, whose workers know no others, or the environment's."""
+    if place.stack is None:
+        return EncryptionSettings()
+    file = place.stack.payload_keys_file
+    return EncryptionSettings(
+        payload_keys=None, payload_keys_file=Path(file) if file is not None else None
+    )
 
 
 def _dev(data_dir: Path) -> str:

@@ -8,7 +8,7 @@ from workflows.contracts.requests import Operation
 
 async def prompt_of(wish: Wish, place: Place) -> Prompt:
     """The prompt by the code that the workers use; an LLM is asked once, and only for a scene."""
-    settings = _llm_settings(place)
+    settings = llm_settings(place)
     if not settings.is_configured or wish.operation is not Operation.SCENE_ANIMATION:
         return await Writer(None).write(wish)
     # Imported when it is asked: the SDK would slow every other command down.
@@ -18,7 +18,7 @@ async def prompt_of(wish: Wish, place: Place) -> Prompt:
         return await Writer(llm).write(wish)
 
 
-def _llm_settings(place: Place) -> LlmSettings:
+def llm_settings(place: Place) -> LlmSettings:
     """What the workers of this place ask: a sandbox's LLM, else the environment's or stack's."""
     stack = place.stack
     if stack is None or stack.live:

@@ -7,7 +7,6 @@ import base64
 import binascii
 import os
 import re
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from activities.media.inputs import Check, Inputs, accept_all
+from activities.media.scratch import scratch_folder
 from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.media import InputFacts, MediaById, MediaByUrl, MediaReference, Role
 
@@ -131,8 +131,8 @@ def _file(source: str | Path | bytes, role: Role) -> Generator[Path]:
         _require_readable(path, role)
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
-        path = Path(folder) / role
+    with scratch_folder() as folder:
+        path = folder / role
         path.write_bytes(data)
         yield path
 

@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from activities.database.migrations import MigrationChanged, migrate
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and say in one line why it could not."""
     given = _parser().parse_args(argv)
     try:
-        return {"dev": _dev, "worker": _worker, "migrate": _migrate}[given.process](given)
+        return _PROCESSES[given.process](given)
     except (DatabaseUnreachable, RuntimeError, KeyRefused, *UNREACHABLE) as error:
         return _say(f"{error}")
     except (CatalogueInvalid, MigrationChanged) as error:
@@ -88,6 +90,31 @@ def _migrate(given: argparse.Namespace) -> int:
     return 0
 
 
+def _codec_server(given: argparse.Namespace) -> int:
+    # Not there without the extra.
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        needs = " and ".join(missing)
+        return _say(
+            f"The codec server needs {needs}, of an extra: pip install 'stillmotion[api]'", code=2
+        )
+    from workers.codec_server.serving import serve  # noqa: PLC0415
+
+    # A `dev` has its own keys; elsewhere they are the environment's, and no database is needed.
+    keys = ("STILLMOTION_PAYLOAD_KEYS", "STILLMOTION_PAYLOAD_KEYS_FILE")
+    stack = None if any(name in os.environ for name in keys) else read_stack(given.data_dir)
+    if stack is not None:
+        os.environ.update(environment_of(stack))
+
+    def announce(address: str) -> None:
+        line = json.dumps({"codec_server": address}) if given.json else f"Ready. Codec {address}"
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    asyncio.run(serve(given.host, given.port, stack.temporal_ui if stack else None, announce))
+    return 0
+
+
 def _adopt_stack(data_dir: Path) -> None:
     """Without settings of its own, a process belongs to the `dev` of its data directory."""
     if "STILLMOTION_DATABASE_URL" in os.environ:
@@ -113,9 +140,21 @@ def _parser() -> argparse.ArgumentParser:
     worker = processes.add_parser("worker", help="serve task queues")
     worker.add_argument("--queues", nargs="*", default=[], choices=[q.value for q in TaskQueue])
     migrations = processes.add_parser("migrate", help="bring the database up to date")
-    for process in (dev, worker, migrations):
+    codec = processes.add_parser("codec-server", help="decrypt payloads for Web UI and CLI")
+    codec.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    codec.add_argument("--port", type=int, default=8081, help="0 takes a free one")
+    codec.add_argument("--json", action="store_true", help="print the ready line as JSON")
+    for process in (dev, worker, migrations, codec):
         process.add_argument("--data-dir", type=Path, default=Path(".stillmotion"))
     return parser
+
+
+_PROCESSES = {
+    "dev": _dev,
+    "worker": _worker,
+    "migrate": _migrate,
+    "codec-server": _codec_server,
+}
 
 
 def _first_problem(error: ValueError) -> str:

@@ -25,6 +25,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
+from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
@@ -49,6 +50,7 @@ LOCAL_USER = "local"
 LOCAL_PLAN = "pro"
 SANDBOX_START_S = 30.0
 KEY_FILE = "secret.key"
+PAYLOAD_KEYS_FILE = "payload.keys"
 """In the data directory, readable by its owner only."""
 
 
@@ -93,6 +95,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             provider=provider,
             llm=llm,
             secret_key_file=str(_secret_key(directory)),
+            payload_keys_file=_payload_keys(directory),
             limits=_limits(),
             live=live is not None,
         )
@@ -159,12 +162,34 @@ def _secret_key(directory: DataDirectory) -> Path:
     """The file of this stack's own key, made at the first start."""
     path = directory.path / KEY_FILE
     if not path.exists():
-        aside = path.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        aside.touch(mode=0o600)
-        aside.write_text(base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode() + "\n", "ascii")
-        aside.replace(path)
+        _write_secret(path, base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode())
     return path
+
+
+def _payload_keys(directory: DataDirectory) -> str | None:
+    """The file of the keys of this stack's payloads; None where nobody ever gave any.
+
+    Those of the environment are kept, since the histories of this stack outlive it.
+
+    Raises:
+        ValueError: keys were given that can't be used.
+    """
+    given, kept = EncryptionSettings(), directory.path / PAYLOAD_KEYS_FILE
+    if given.payload_keys is not None:
+        _write_secret(kept, given.payload_keys.get_secret_value())
+    elif given.payload_keys_file is not None:
+        given.keys()
+        return str(given.payload_keys_file.resolve())
+    return str(kept) if kept.exists() else None
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Have a file hold `text`, readable by its owner only, whole at any moment."""
+    aside = path.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)
+    aside.write_text(f"{text}\n", "ascii")
+    aside.replace(path)
 
 
 @asynccontextmanager

@@ -64,6 +64,7 @@ def _build(
         activities=activities.by_queue()[queue],
         workflow_runner=RUNNER,
         max_concurrent_activities=slots,
+        max_cached_workflows=settings.workflows_cached_max,
         max_task_queue_activities_per_second=_rate_per_s(settings, queue),
         deployment_config=_deployment(settings),
         # The SDK's default is a hash over all modules, which takes longer than the rest of this.

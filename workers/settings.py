@@ -39,10 +39,19 @@ class WorkerSettings(PacingSettings):
     poll_slots: int = Field(default=2000, gt=0, description="Jobs waited for at once")
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")
+    workflows_cached_max: int = Field(
+        default=1000,
+        ge=0,
+        description="Workflows kept in memory between their steps; others are replayed when they"
+        " go on. A waiting one needs no place",
+    )
     metrics_address: str | None = Field(
         default=None,
         pattern=r"^[^\s/]+:[0-9]{1,5}$",
         description="Where Prometheus finds this worker's metrics, as IP:PORT; unset = nowhere",
+    )
+    report_interval_s: int = Field(
+        default=15, gt=0, description="How often a worker's metrics say what waits and what is held"
     )
     log_format: str = Field(
         default="console", pattern="^(console|json)$", description="console or json"

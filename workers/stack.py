@@ -57,6 +57,11 @@ def environment_of(stack: StackAddress) -> dict[str, str]:
         # Its database was encrypted with its own key.
         environment.pop("STILLMOTION_SECRET_KEY", None)
         environment["STILLMOTION_SECRET_KEY_FILE"] = stack.secret_key_file
+    # Its histories were encrypted with its own keys, or not at all.
+    environment.pop("STILLMOTION_PAYLOAD_KEYS", None)
+    environment.pop("STILLMOTION_PAYLOAD_KEYS_FILE", None)
+    if stack.payload_keys_file is not None:
+        environment["STILLMOTION_PAYLOAD_KEYS_FILE"] = stack.payload_keys_file
     environment.setdefault("STILLMOTION_HEARTBEAT_TIMEOUT_S", str(EMBEDDED_HEARTBEAT_TIMEOUT_S))
     environment.setdefault("STILLMOTION_DRAIN_S", str(EMBEDDED_DRAIN_S))
     # Versions need a release step, which nobody takes for a stack of their own.

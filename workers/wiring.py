@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -30,10 +30,12 @@ from activities.ledger.catalogues import load_catalogue
 from activities.ledger.settings import LedgerSettings
 from activities.library.activities import LibraryActivities
 from activities.media.activities import MediaActivities
+from activities.media.decoder_processes import Decoders
 from activities.media.downloads import Downloads
 from activities.media.inputs import Inputs
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
+from activities.metrics.instruments import Instruments
 from activities.prompts.activities import PromptActivities
 from activities.prompts.llm import Llm
 from activities.prompts.settings import LlmSettings
@@ -156,9 +158,14 @@ def require_connections(settings: Settings, queues: Sequence[TaskQueue]) -> None
 
 @asynccontextmanager
 async def wire(
-    settings: Settings, *, clock: Callable[[], float] = running_and_suspended_s
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = running_and_suspended_s,
+    metrics: Instruments | None = None,
 ) -> AsyncGenerator[Activities]:
     """The activities with their clients, open for the time of the block.
+
+    What happens is told to `metrics`; to nobody where there are none.
 
     Raises:
         DatabaseUnreachable: PostgreSQL does not answer.
@@ -167,13 +174,19 @@ async def wire(
     """
     async with AsyncExitStack() as stack:
         catalogue = load_catalogue(settings.ledger.catalogue)
-        client = await stack.enter_async_context(WaveSpeed(settings.provider))
+        metrics = metrics or Instruments()
+        client = await stack.enter_async_context(
+            WaveSpeed(settings.provider, tell=metrics.requested)
+        )
         pool = await stack.enter_async_context(connect(settings.database))
         store = MediaStore.from_url(settings.media.media_url)
+        decoders = await stack.enter_async_context(Decoders())
+        # Of workers that were killed on this host: each could have left a whole film.
+        await store.sweep_scratch()
         inputs = Inputs(pool, store, settings.media)
         llm: Llm | None = None
         if settings.llm.is_configured:
-            llm = await stack.enter_async_context(Llm(settings.llm))
+            llm = await stack.enter_async_context(Llm(settings.llm, tell=metrics.asked))
         submissions = Submissions(
             pool,
             client,
@@ -191,10 +204,14 @@ async def wire(
         )
         bills, findings = Bills(pool, client), Findings(pool)
         yield Activities(
-            ledger=LedgerActivities(pool=pool, admission=admission, bills=bills),
+            ledger=LedgerActivities(pool=pool, admission=admission, bills=bills, metrics=metrics),
             prompts=PromptActivities(pool, inputs, Writer(llm)),
-            provider=_provider(settings.provider, pool, client, store, submissions),
-            media=MediaActivities(pool, Downloads(client, store, settings.media)),
+            provider=replace(
+                _provider(settings.provider, pool, client, store, submissions), metrics=metrics
+            ),
+            media=MediaActivities(
+                pool, Downloads(client, store, settings.media, start_decoder=decoders.start)
+            ),
             library=LibraryActivities(pool, inputs),
             batches=BatchActivities(pool, BatchAdmission(pool, admission)),
             sweeps=SweepActivities(

@@ -9,7 +9,10 @@ import structlog
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 
+from activities.metrics.instruments import Instruments
+from activities.tracing.spans import WORKER, start_tracing, tracing
 from workers.pools import build_workers
+from workers.reporting import reporting
 from workers.schedules import schedule_sweeps
 from workers.telemetry import configure_logging, metrics_at
 from workers.wiring import Settings, connect_temporal, require_connections, wire
@@ -32,19 +35,25 @@ async def work(settings: Settings, queues: Sequence[TaskQueue]) -> None:
     """
     require_connections(settings, queues)
     configure_logging(settings.worker.log_format)
+    start_tracing(WORKER)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    client = await _connect(metrics_at(settings.worker.metrics_address))
+    runtime = metrics_at(settings.worker.metrics_address)
+    client = await _connect(runtime)
     async with AsyncExitStack() as stack:
-        activities = await stack.enter_async_context(wire(settings))
+        stack.callback(tracing().flush)
+        metrics = None if runtime is None else Instruments(runtime.metric_meter)
+        activities = await stack.enter_async_context(wire(settings, metrics=metrics))
         workers = build_workers(client, activities, settings.worker, queues)
         for worker in workers:
             await stack.enter_async_context(worker)
         if TaskQueue.GENERATIONS in queues:
             # Whoever serves the sweeper's workflow keeps its Schedule.
             await schedule_sweeps(client, settings.sweeps.sweep_interval_s)
+            if runtime is not None:
+                await stack.enter_async_context(reporting(client, settings, runtime.metric_meter))
         log.info(
             "working",
             queues=[queue.value for queue in queues],

@@ -15,6 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from workflows.contracts.failures import Failure, FailureKind, failure
+from workflows.contracts.payloads import ENCRYPTED
 from workflows.contracts.requests import Claimed, Continued
 from workflows.contracts.texts import place_of
 
@@ -23,6 +24,10 @@ NOTHING = RawValue(Payload())
 
 M = TypeVar("M", bound=BaseModel)
 _PROBLEMS_MAX = 5
+
+
+class InputEncrypted(RuntimeError):
+    """This worker has no keys, and the input is encrypted: the task is tried again, elsewhere."""
 
 
 class OneInput:
@@ -42,7 +47,12 @@ def parse(raw: RawValue, model: type[M]) -> M | Claimed | Failure:
     """The request in `raw`, or that it was claimed before, or why there is none.
 
     Values of the input are not repeated.
+
+    Raises:
+        InputEncrypted: it would be taken for a bad request, though another worker can read it.
     """
+    if raw.payload.metadata.get("encoding") == ENCRYPTED:
+        raise InputEncrypted("The input is encrypted: give this worker STILLMOTION_PAYLOAD_KEYS.")
     if (claimed := _claimed(raw)) is not None:
         return claimed
     try:

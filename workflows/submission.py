@@ -34,17 +34,24 @@ from workflows.messages import Decision
 DROPS_QUEUED = "a cancel drops a queued submission"
 """Histories from before it wait for the submission, queued or not."""
 
+NOT_READ = "Failed decoding arguments"
+"""The SDK's words for an input that a worker can't decode. Should they change, it is in doubt."""
+
 _NOTHING_MADE = frozenset(
     {
         FailureKind.PROVIDER_OVERLOADED,
         FailureKind.PROVIDER_UNREACHABLE,
         FailureKind.SUBMITS_PAUSED,
         FailureKind.PLACES_TAKEN,
+        FailureKind.INPUT_UNREADABLE,
     }
 )
 
-_OUR_OWN = frozenset({FailureKind.SUBMITS_PAUSED, FailureKind.PLACES_TAKEN})
-"""Not the provider's doing, so no patience is used up: an operator's pause, our limit in flight.
+_OUR_OWN = frozenset(
+    {FailureKind.SUBMITS_PAUSED, FailureKind.PLACES_TAKEN, FailureKind.INPUT_UNREADABLE}
+)
+"""Not the provider's doing, so no patience is used up: an operator's pause, our limit in flight,
+a worker without the key of payloads.
 
 A pause that the provider asked for is its own doing, whichever submission was told of it.
 """
@@ -112,7 +119,9 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
             if is_cancelled_exception(error):
                 # Only one that no worker has begun ends so: the activity outlasts a cancel.
                 generation.stop_if_cancelled()
-            told = generation.failure_of(error, FailureKind.SUBMISSION_AMBIGUOUS)
+            told = _never_read(error) or generation.failure_of(
+                error, FailureKind.SUBMISSION_AMBIGUOUS
+            )
             if told.kind is FailureKind.SUBMISSION_AMBIGUOUS:
                 return None
             if told.kind not in _NOTHING_MADE:
@@ -124,6 +133,14 @@ async def _send_until_in_doubt(generation: Generation) -> str | None:
             waited = await _pause(generation, told, _wait_for(error, told, tries))
             borne += waited if provider_at_fault else timedelta()
             tries += 1
+
+
+def _never_read(error: ActivityError) -> Failure | None:
+    """Why our code never ran, where a worker could not read the activity's input; else None."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and (cause.type, cause.message) == (None, NOT_READ):
+        return failure(FailureKind.INPUT_UNREADABLE, "A worker lacks the key of its payloads.")
+    return None
 
 
 async def _send(generation: Generation) -> str:

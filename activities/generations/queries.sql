@@ -97,15 +97,19 @@ WHERE (starts_with(generation_id, $1) OR prediction_id = $1) AND ($2::text IS NU
 ORDER BY generation_id LIMIT 2;
 
 -- name: list
--- Newest first, each filter off where NULL.
+-- Newest first, each filter off where NULL; $6 is the last one of the page before. One stage alone is compared by `=`:
+-- only then does an index give the rows in this order.
 SELECT * FROM generations_read
 WHERE ($1::text IS NULL OR user_id = $1)
-  AND ($2::text[] IS NULL OR stage = ANY ($2))
+  AND ($2::text[] IS NULL OR CASE cardinality($2) WHEN 1 THEN stage = $2[1] ELSE stage = ANY ($2) END)
   AND ($3::text IS NULL OR operation = $3)
   AND ($4::text IS NULL OR source = $4)
   AND ($5::timestamptz IS NULL OR created_at >= $5)
-ORDER BY created_at DESC, generation_id
-LIMIT $6;
+  AND ($6::text IS NULL OR (created_at, generation_id) < (
+      SELECT l.created_at, l.generation_id FROM generations l
+      WHERE l.generation_id = $6 AND ($1::text IS NULL OR l.user_id = $1)))
+ORDER BY created_at DESC, generation_id DESC
+LIMIT $7;
 
 -- name: events
 -- What happened, in order; another owner's looks like nothing.

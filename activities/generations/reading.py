@@ -38,6 +38,8 @@ class Filters(NamedTuple):
     source: Source | None = None
     since: datetime | None = None
     limit: int = 100
+    after: str | None = None
+    """The last generation's id of the page before."""
 
 
 class Reader:
@@ -83,6 +85,7 @@ class Reader:
             filters.operation,
             filters.source,
             filters.since,
+            filters.after,
             filters.limit,
         )
         return [_generation(row, self._store) for row in rows]

@@ -1,6 +1,6 @@
 """The ledger's Temporal face: reserve, settle, park, close."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from temporalio import activity
@@ -13,6 +13,8 @@ from activities.ledger import repository as money
 from activities.ledger.admission import Admission
 from activities.ledger.alarms import house_booked
 from activities.ledger.bills import Bills
+from activities.metrics.endings import ending_of
+from activities.metrics.instruments import Instruments
 from workflows.contracts import activities as contract
 from workflows.contracts.activities import Booked, Close, ForGeneration, Park, Reserve
 from workflows.contracts.failures import REFUSALS, FailureKind, RequestRefused
@@ -37,6 +39,7 @@ class LedgerActivities(contract.Ledger):
     pool: Pool
     admission: Admission
     bills: Bills
+    metrics: Instruments = field(default_factory=Instruments)
 
     @activity.defn(name="ledger.reserve")
     @boundary
@@ -59,17 +62,17 @@ class LedgerActivities(contract.Ledger):
             if not claimed.is_new:
                 held = await self.admission.held(connection, generation_id)
             await generations.record(connection, generation_id, Stage.RESERVING)
-            if held is not None:
-                await self._go_on(connection, held)
-                return held
+            moved = held is not None and await self._go_on(connection, held)
+        if held is not None:
+            return self._told(held, is_new=moved)
         # No connection is held while files are fetched and decoded.
         async with heartbeats():
             priced = await self.admission.price(request)
         check_max_cost(request, priced.quote)
         async with self.pool.acquire() as connection, connection.transaction():
             terms = await self.admission.hold(connection, generation_id, request, priced)
-            await self._go_on(connection, terms)
-        return terms
+            moved = await self._go_on(connection, terms)
+        return self._told(terms, is_new=moved)
 
     async def _claimed(self, connection: Connection, generation_id: str) -> GenerationRequest:
         """The request that stands under this id already."""
@@ -80,9 +83,15 @@ class LedgerActivities(contract.Ledger):
             )
         return parse_request(document)
 
-    async def _go_on(self, connection: Connection, terms: Terms) -> None:
+    async def _go_on(self, connection: Connection, terms: Terms) -> bool:
         quoted = {"quoted_usd_micros": terms.quote.cost_usd_micros}
-        await generations.record(connection, terms.generation_id, Stage.PROMPTING, quoted)
+        return await generations.record(connection, terms.generation_id, Stage.PROMPTING, quoted)
+
+    def _told(self, terms: Terms, *, is_new: bool) -> Terms:
+        """The terms, counted once and after the commit."""
+        if is_new:
+            self.metrics.reserved(terms)
+        return terms
 
     @activity.defn(name="ledger.record_usage")
     @boundary
@@ -94,7 +103,13 @@ class LedgerActivities(contract.Ledger):
             await generations.lock(connection, task.generation_id)
             settled = await self.bills.settle(connection, task.generation_id, bill)
             booked = {"cost_usd_micros": settled.booked_usd_micros}
-            await generations.record(connection, task.generation_id, Stage.COMPLETED, booked)
+            is_new = await generations.record(
+                connection, task.generation_id, Stage.COMPLETED, booked
+            )
+            ending = await ending_of(connection, task.generation_id)
+        if is_new:
+            self.metrics.ended(ending, Stage.COMPLETED.value)
+            self.metrics.settled(settled.booked_usd_micros)
         house_booked(task.generation_id, settled.house_usd_micros)
         return Booked(cost_usd_micros=settled.booked_usd_micros, money=settled.money)
 
@@ -123,16 +138,20 @@ class LedgerActivities(contract.Ledger):
                 return Booked(cost_usd_micros=0, money="Nothing was charged.")
             booked, house_usd_micros = await self._end(connection, task)
             await self.bills.expect(connection, task.generation_id)
-            await generations.record(
+            is_new = await generations.record(
                 connection,
                 task.generation_id,
                 Stage(task.stage),
                 failure=task.failure.with_money(booked.money),
             )
+            ending = await ending_of(connection, task.generation_id) if is_new else None
             await connection.execute(
                 "UPDATE submissions SET payload = NULL WHERE generation_id = $1", task.generation_id
             )
             asked = await connection.fetchval(generations.SQL["request"], task.generation_id)
+        if ending is not None:
+            self.metrics.ended(ending, task.stage.value, task.failure.kind.value)
+            self.metrics.settled(booked.cost_usd_micros)
         house_booked(task.generation_id, house_usd_micros)
         has_callback = asked is not None and asked.get("callback_url") is not None
         return booked.model_copy(update={"callback": has_callback})

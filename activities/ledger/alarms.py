@@ -17,7 +17,7 @@ def house_booked(generation_id: str, usd_micros: int) -> None:
         log.warning("the house pays", generation_id=generation_id, usd_micros=usd_micros)
         if activity.in_activity():
             counter = activity.metric_meter().create_counter(
-                HOUSE_COUNTER, "What no user was booked for", "micro-USD"
+                HOUSE_COUNTER, "What no user was booked for"
             )
             counter.add(usd_micros)
     elif usd_micros < 0:

@@ -160,12 +160,17 @@ WHERE (coalesce(s.reserved_usd_micros, 0), coalesce(s.settled_usd_micros, 0))
    IS DISTINCT FROM (coalesce(ur, 0), coalesce(us, 0));
 
 -- name: usage_by_model
--- What each model and source has of a balance; holds that were given back leave nothing.
-SELECT g.model, g.source, sum(l.videos_reserved)::bigint AS videos_reserved,
-       sum(l.videos_settled)::bigint AS videos_settled, sum(l.reserved_usd_micros)::bigint AS reserved_usd_micros,
-       sum(l.settled_usd_micros)::bigint AS settled_usd_micros
-FROM ledger l JOIN generations g USING (generation_id)
-WHERE l.balance_id = $1
+-- What each model and source has of a balance; holds that were given back leave nothing. A generation's entries are
+-- added up first: it is looked up once then, and the index alone gives them.
+WITH booked AS MATERIALIZED (
+    SELECT generation_id, sum(videos_reserved) AS videos_reserved, sum(videos_settled) AS videos_settled,
+           sum(reserved_usd_micros) AS reserved_usd_micros, sum(settled_usd_micros) AS settled_usd_micros
+    FROM ledger WHERE balance_id = $1 GROUP BY generation_id
+)
+SELECT g.model, g.source, sum(b.videos_reserved)::bigint AS videos_reserved,
+       sum(b.videos_settled)::bigint AS videos_settled, sum(b.reserved_usd_micros)::bigint AS reserved_usd_micros,
+       sum(b.settled_usd_micros)::bigint AS settled_usd_micros
+FROM booked b JOIN generations g USING (generation_id)
 GROUP BY g.model, g.source
-HAVING sum(l.videos_reserved + l.videos_settled) <> 0 OR sum(l.reserved_usd_micros + l.settled_usd_micros) <> 0
-ORDER BY sum(l.reserved_usd_micros + l.settled_usd_micros) DESC, g.model, g.source;
+HAVING sum(b.videos_reserved + b.videos_settled) <> 0 OR sum(b.reserved_usd_micros + b.settled_usd_micros) <> 0
+ORDER BY sum(b.reserved_usd_micros + b.settled_usd_micros) DESC, g.model, g.source;

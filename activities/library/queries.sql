@@ -12,16 +12,54 @@ WHERE starts_with(asset_id, $1) AND ($2::text IS NULL OR user_id = $2) AND delet
 ORDER BY asset_id LIMIT 2;
 
 -- name: list
--- Newest first; words are searched in title, description and prompt, a tag is one whole tag.
+-- Newest first, those after a certain one: the page that follows it.
 SELECT * FROM assets
 WHERE deleted_at IS NULL
   AND ($1::text IS NULL OR user_id = $1)
   AND ($2::text IS NULL OR source = $2)
   AND ($3::text IS NULL OR operation = $3)
-  AND ($4::text IS NULL OR words @@ plainto_tsquery('simple', $4))
-  AND ($5::text IS NULL OR tags @> ARRAY[$5])
-ORDER BY created_at DESC, asset_id
-LIMIT $6;
+  AND ($4::text IS NULL OR (created_at, asset_id) < (
+      SELECT l.created_at, l.asset_id FROM assets l
+      WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+ORDER BY created_at DESC, asset_id DESC
+LIMIT $5;
+
+-- name: search
+-- As `list`, of those with words in title, description or prompt, and with one whole tag. First among the newest, where
+-- whatever is frequent is found at once; then by the indexes of words and tags, which are quick for what is rare. The
+-- planner can't choose between the two: it knows how frequent a word is, not how frequent it is with one user.
+WITH newest AS MATERIALIZED (
+    SELECT asset_id, created_at, words, tags FROM assets
+    WHERE deleted_at IS NULL
+      AND ($1::text IS NULL OR user_id = $1)
+      AND ($2::text IS NULL OR source = $2)
+      AND ($3::text IS NULL OR operation = $3)
+      AND ($4::text IS NULL OR (created_at, asset_id) < (
+          SELECT l.created_at, l.asset_id FROM assets l
+          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+    ORDER BY created_at DESC, asset_id DESC
+    LIMIT 10 * $5::bigint
+), of_the_newest AS MATERIALIZED (
+    SELECT asset_id FROM newest
+    WHERE ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6)) AND ($7::text IS NULL OR tags @> ARRAY[$7])
+    ORDER BY created_at DESC, asset_id DESC
+    LIMIT $5
+), of_all AS MATERIALIZED (
+    SELECT asset_id FROM assets
+    WHERE (SELECT count(*) FROM of_the_newest) < $5 AND (SELECT count(*) FROM newest) = 10 * $5::bigint
+      AND deleted_at IS NULL
+      AND ($1::text IS NULL OR user_id = $1)
+      AND ($2::text IS NULL OR source = $2)
+      AND ($3::text IS NULL OR operation = $3)
+      AND ($4::text IS NULL OR (created_at, asset_id) < (
+          SELECT l.created_at, l.asset_id FROM assets l
+          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+      AND ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6)) AND ($7::text IS NULL OR tags @> ARRAY[$7])
+)
+SELECT * FROM assets
+WHERE asset_id IN (SELECT asset_id FROM of_the_newest UNION ALL SELECT asset_id FROM of_all)
+ORDER BY created_at DESC, asset_id DESC
+LIMIT $5;
 
 -- name: delete
 -- Hidden first; its files go next.

@@ -120,10 +120,18 @@ async def find(  # noqa: PLR0913 - each is one filter
     operation: str | None = None,
     words: str | None = None,
     tag: str | None = None,
+    after: str | None = None,
     limit: int = 100,
 ) -> list[Asset]:
-    """Assets, newest first, by any of the filters; `tag` is one whole tag, such as `scene_3`."""
-    rows = await pool.fetch(SQL["list"], user_id, source, operation, words, tag, limit)
+    """Assets, newest first, by any of the filters; `tag` is one whole tag, such as `scene_3`.
+
+    `after` is the last asset's id of the page before.
+    """
+    filters = (user_id, source, operation, after, limit)
+    if words is None and tag is None:
+        rows = await pool.fetch(SQL["list"], *filters)
+    else:
+        rows = await pool.fetch(SQL["search"], *filters, words, tag)
     return [_asset(row, store) for row in rows]
 
 

@@ -9,13 +9,14 @@ import asyncio
 import json
 import math
 import signal
-import sys
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
 
 from pydantic import ValidationError
 
+from activities.media.decoder_processes import DecoderProcess, start_process
 from activities.media.errors import (
     MEDIA_INVALID,
     DecoderCrashed,
@@ -33,8 +34,8 @@ _DECODER_THREADS = 2
 _ANSWER_BYTES_MAX = 64 * 1024
 _DIAGNOSTICS_BYTES_MAX = 4 * 1024
 
-# No home, no path, no proxies, no keys. One malloc arena a thread would eat the address space.
-_ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+StartDecoder = Callable[[Sequence[str]], Awaitable[DecoderProcess]]
+"""From a decoder's arguments to its process: `start_process`, or `Decoders.start`."""
 
 _Facts = TypeVar("_Facts", bound=ImageFacts | AudioFacts | VideoFacts)
 _FACTS: dict[MediaKind, type[ImageFacts | AudioFacts | VideoFacts]] = {
@@ -52,31 +53,45 @@ class _Said(NamedTuple):
 
 
 @overload
-async def inspect(kind: Literal["image"], path: Path, settings: "MediaSettings") -> ImageFacts: ...
+async def inspect(
+    kind: Literal["image"], path: Path, settings: "MediaSettings", *, start: StartDecoder = ...
+) -> ImageFacts: ...
 @overload
-async def inspect(kind: Literal["audio"], path: Path, settings: "MediaSettings") -> AudioFacts: ...
+async def inspect(
+    kind: Literal["audio"], path: Path, settings: "MediaSettings", *, start: StartDecoder = ...
+) -> AudioFacts: ...
 @overload
-async def inspect(kind: Literal["video"], path: Path, settings: "MediaSettings") -> VideoFacts: ...
+async def inspect(
+    kind: Literal["video"], path: Path, settings: "MediaSettings", *, start: StartDecoder = ...
+) -> VideoFacts: ...
 
 
 async def inspect(
-    kind: MediaKind, path: Path, settings: "MediaSettings"
+    kind: MediaKind,
+    path: Path,
+    settings: "MediaSettings",
+    *,
+    start: StartDecoder = start_process,
 ) -> ImageFacts | AudioFacts | VideoFacts:
-    """The facts of a foreign file, by decoding it in a child process.
+    """The facts of a foreign file, by decoding it in a child process; `start` says from where.
 
     Raises:
         MediaInvalid: As the direct function of that kind.
         DecodingTimedOut: It took longer than `decode_timeout_s`.
         DecoderCrashed: It died, or needed more than `decode_memory_bytes_max`.
     """
-    said = await _decode(kind, path, None, settings)
+    said = await _decode(kind, path, None, settings, start)
     if said.failed is not None:
         raise said.failed
     return _facts(_FACTS[kind], path, said.answers, settings)
 
 
 async def inspect_with_poster(
-    path: Path, poster_path: Path, settings: "MediaSettings"
+    path: Path,
+    poster_path: Path,
+    settings: "MediaSettings",
+    *,
+    start: StartDecoder = start_process,
 ) -> tuple[VideoFacts, ImageFacts | None]:
     """A video's facts and those of its poster, which one child writes to `poster_path`.
 
@@ -91,7 +106,7 @@ async def inspect_with_poster(
         raise ValueError(f"a poster is {', '.join(POSTER_FORMATS)}, not {poster_path.suffix!r}")
     poster: ImageFacts | None = None
     try:
-        said = await _decode("video", path, poster_path, settings)
+        said = await _decode("video", path, poster_path, settings, start)
         if said.failed is not None and not said.answers:
             raise said.failed
         facts = _facts(VideoFacts, path, said.answers[:1], settings)
@@ -105,39 +120,28 @@ async def inspect_with_poster(
 
 
 async def _decode(
-    kind: MediaKind, path: Path, poster_path: Path | None, settings: "MediaSettings"
+    kind: MediaKind,
+    path: Path,
+    poster_path: Path | None,
+    settings: "MediaSettings",
+    start: StartDecoder,
 ) -> _Said:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "activities.media.decoder"),
-        *_arguments(kind, path, poster_path, settings),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=_ENVIRONMENT,
-        cwd="/",
-        start_new_session=True,
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stderr
+    decoder = await start(_arguments(kind, path, poster_path, settings))
     said, diagnostics = bytearray(), bytearray()
     failed: DecodingFailed | None = None
     try:
         async with asyncio.timeout(settings.decode_timeout_s):
             await asyncio.gather(
-                _read(process.stdout, said, _ANSWER_BYTES_MAX),
-                _read(process.stderr, diagnostics, _DIAGNOSTICS_BYTES_MAX),
+                _read(decoder.stdout, said, _ANSWER_BYTES_MAX),
+                _read(decoder.stderr, diagnostics, _DIAGNOSTICS_BYTES_MAX),
             )
-            code = await process.wait()
+            code = await decoder.wait()
     except TimeoutError:
         failed = _timed_out(path, settings)
     else:
         failed = _failure(path, code, bytes(diagnostics), settings)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process.stdin.close()
+        await decoder.end()
     return _Said(bytes(said).splitlines(), failed)
 
 

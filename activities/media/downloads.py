@@ -1,9 +1,9 @@
 """From a completed prediction to a verified video in the store."""
 
-import tempfile
 from pathlib import Path
 
-from activities.media.decoding import inspect_with_poster
+from activities.media.decoder_processes import start_process
+from activities.media.decoding import StartDecoder, inspect_with_poster
 from activities.media.errors import (
     DecodingFailed,
     FetchError,
@@ -17,6 +17,7 @@ from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.models import Prediction
 from activities.provider.wavespeed import WaveSpeed
+from activities.tracing.spans import call_span
 from workflows.contracts.ids import generation_digest
 from workflows.contracts.media import ImageFacts, VideoFacts
 from workflows.contracts.quoting import Quote
@@ -36,10 +37,18 @@ SIZE_TOLERANCE_PX = 16
 class Downloads:
     """Copies outputs into the store, and trusts none of them before it was decoded to its end."""
 
-    def __init__(self, client: WaveSpeed, store: MediaStore, settings: MediaSettings) -> None:
+    def __init__(
+        self,
+        client: WaveSpeed,
+        store: MediaStore,
+        settings: MediaSettings,
+        *,
+        start_decoder: StartDecoder = start_process,
+    ) -> None:
         self._client = client
         self._store = store
         self._settings = settings
+        self._start_decoder = start_decoder
 
     async def download(self, terms: Terms, prediction_id: str) -> StoredVideo:
         """Store the first playable output, further ones beside it, and a poster.
@@ -52,12 +61,12 @@ class Downloads:
             FetchError, StoreError, DecodingFailed, ProviderError: as their docstrings say.
         """
         prediction = await self._client.prediction(prediction_id)
-        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
+        with self._store.scratch() as folder:
             try:
-                return await self._store_outputs(terms, prediction, Path(folder))
+                return await self._store_outputs(terms, prediction, folder)
             except FetchExpired:
                 prediction = await self._client.prediction(prediction_id)
-                return await self._store_outputs(terms, prediction, Path(folder))
+                return await self._store_outputs(terms, prediction, folder)
 
     async def _store_outputs(
         self, terms: Terms, prediction: Prediction, folder: Path
@@ -108,11 +117,16 @@ class Downloads:
             self._client.base_url,
             size_bytes_max=self._settings.output_size_bytes_max,
         )
-        await fetch(url, path, policy=policy)
-        facts, poster = await inspect_with_poster(path, _poster_path(path), self._settings)
+        with call_span("GET /{output}", http_request_method="GET", url_template="/{output}"):
+            await fetch(url, path, policy=policy)
+        with call_span("decode"):
+            facts, poster = await inspect_with_poster(
+                path, _poster_path(path), self._settings, start=self._start_decoder
+            )
         digest = generation_digest(terms.generation_id)
         key = output_key(terms.user_hash, digest, facts.sha256, ".mp4")
-        await self._store.put_file(path, key, mime_type=facts.mime_type)
+        with call_span("store", size_bytes=facts.size_bytes):
+            await self._store.put_file(path, key, mime_type=facts.mime_type)
         return key, facts, poster
 
     async def _store_poster(self, terms: Terms, path: Path, facts: ImageFacts) -> str:

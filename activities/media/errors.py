@@ -13,6 +13,8 @@
     ├── StoreError
     │   ├── NotStored               no object under this key
     │   ├── StoreFull               a person has to make room
+    │   ├── StoreRefused            a person has to give us the right key
+    │   ├── BucketMissing           a person has to make it, or to name another
     │   └── StoreUnavailable        worth another try
     └── FetchError
         ├── UrlRefused              never tried, or stopped at an address we do not visit
@@ -27,6 +29,7 @@ and a status at most: never a path of this machine, a URL's path or query, or a 
 # A leaf is named by its situation, as in every error tree of this project.
 
 import errno
+from typing import ClassVar
 
 _NAME_LENGTH_MAX = 80
 
@@ -119,6 +122,9 @@ class DecoderCrashed(DecodingFailed):
 class StoreError(MediaError):
     """The media store could not do what was asked."""
 
+    repair: ClassVar[str] = "check STILLMOTION_MEDIA_URL, and AWS_ENDPOINT_URL of a bucket"
+    """What an operator can do."""
+
 
 class NotStored(StoreError):
     """There is no object under this key."""
@@ -126,6 +132,23 @@ class NotStored(StoreError):
 
 class StoreFull(StoreError):
     """The disk or quota is full: make room, then resume."""
+
+    repair = "make room, then stillmotion resume ID for what is parked"
+
+
+class StoreRefused(StoreError):
+    """The bucket refuses our credentials, or they may not do this."""
+
+    repair = (
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's role, to one that may"
+        " get, put, delete and list there"
+    )
+
+
+class BucketMissing(StoreError):
+    """There is no bucket of this name."""
+
+    repair = "make the bucket (aws s3 mb s3://BUCKET), or name another in STILLMOTION_MEDIA_URL"
 
 
 class StoreUnavailable(StoreError):

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import httpcore
 
@@ -143,13 +143,13 @@ async def _save(
         raise _too_large(location, size_bytes_max)
     file = await asyncio.to_thread(to.open, "wb")
     with file:
-        sink = _Sink(file)
-        async for chunk in answer.aiter_stream():
-            if sink.size_bytes + len(chunk) > size_bytes_max:
-                raise _too_large(location, size_bytes_max)
-            if await sink.add(chunk) and on_bytes:
-                on_bytes(sink.size_bytes)
-        await sink.flush()
+        async with _Sink(file) as sink:
+            async for chunk in answer.aiter_stream():
+                if sink.size_bytes + len(chunk) > size_bytes_max:
+                    raise _too_large(location, size_bytes_max)
+                if await sink.add(chunk) and on_bytes:
+                    on_bytes(sink.size_bytes)
+            await sink.finish()
     if promised.isdecimal() and int(promised) != sink.size_bytes:
         raise FetchFailed(f"{location.host} sent {sink.size_bytes} of {promised} bytes")
     if on_bytes:
@@ -165,26 +165,51 @@ def _too_large(location: Location, size_bytes_max: int) -> FetchTooLarge:
 
 
 class _Sink:
-    """Counts, hashes and writes; blocks of a megabyte in a thread, so that the loop never waits."""
+    """Counts, hashes and writes; a thread has one block while the loop reads the next one.
+
+    Leaving its block waits for that thread: the file is not closed under its hands.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sha256 = hashlib.sha256()
         self._block = bytearray()
+        self._writing: asyncio.Future[None] | None = None
         self.size_bytes = 0
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+            # Whatever ended the block comes first; a failed write beside it is no news.
+            self._writing.exception()
+
     async def add(self, chunk: bytes) -> bool:
-        """Whether a block was written."""
+        """Whether a block is on its way to the disk."""
         self._block += chunk
         self.size_bytes += len(chunk)
         if len(self._block) < _BLOCK_SIZE_BYTES:
             return False
-        await self.flush()
+        await self._hand_over()
         return True
 
-    async def flush(self) -> None:
+    async def finish(self) -> None:
+        """Have the rest written."""
+        await self._hand_over()
+        await self._written()
+
+    async def _hand_over(self) -> None:
+        await self._written()
         block, self._block = self._block, bytearray()
-        await asyncio.to_thread(self._write, block)
+        self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, block)
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            # A cancel would end the future and not the thread.
+            await asyncio.shield(self._writing)
+            self._writing = None
 
     def _write(self, block: bytearray) -> None:
         self._sha256.update(block)

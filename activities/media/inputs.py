@@ -1,7 +1,6 @@
 """A user's inputs: checked by decoding, stored once per owner and content, found by media id."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -144,10 +143,8 @@ class Inputs:
             MediaError: the store gave no answer.
         """
         found = await self._find(user_id, media_id, role)
-        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
-            path = Path(folder) / role
-            await self._store.fetch_to(found.key, path)
-            return parse_document(path.read_bytes(), role)
+        stored = b"".join([chunk async for chunk in self._store.stream(found.key)])
+        return parse_document(stored, role)
 
     async def told(self, user_id: str, media_id: str, role: Role) -> Telling:
         """The stored scene or story.
@@ -176,8 +173,8 @@ class Inputs:
             found = await self._find(user_id, reference.media_id, role)
             check(found.facts)
             return found
-        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
-            path = Path(folder) / role
+        with self._store.scratch() as folder:
+            path = folder / role
             policy = guarded_input_policy(
                 size_bytes_max=self._settings.input_size_bytes_max,
                 allow_loopback=self._settings.allow_private_inputs,

@@ -57,13 +57,18 @@ def owner_in(key: str) -> str | None:
             return None
 
 
+def is_key(path: str) -> bool:
+    """Whether it is a relative path of plain segments."""
+    return len(path) <= _KEY_LENGTH_MAX and _KEY.fullmatch(path) is not None
+
+
 def check_key(key: str) -> str:
     """The key itself.
 
     Raises:
         ValueError: It is no relative path of plain segments.
     """
-    if len(key) > _KEY_LENGTH_MAX or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not an object key: {key[:_KEY_LENGTH_MAX]!r}")
     return key
 

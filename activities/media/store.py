@@ -2,34 +2,26 @@
 
 An object is whole or absent: both kinds write aside first. The local kind also survives a power
 cut: a file and its folders are synced before `put_file` returns, since a database row will say that
-it is there.
+it is there. No step finds another step's files but through here: their hosts share no disk.
 """
 
 import asyncio
-import os
-import re
 import time
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
-from activities.media.errors import (
-    NotStored,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-    is_disk_full,
-)
-from activities.media.keys import check_key, input_key, output_key, poster_key
+from activities.media import folders, scratch
+from activities.media.errors import NotStored
+from activities.media.keys import check_key, input_key, is_key, output_key, poster_key
+from activities.media.store_errors import translated
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -43,18 +35,24 @@ BUCKET_SCHEMES = ("s3", "gs", "az")
 _PART_SIZE_BYTES = 5 * 1024 * 1024
 _CONCURRENT_PARTS = 4
 _CHUNK_SIZE_BYTES = 1024 * 1024
-_LEFTOVER = re.compile(r".+#\d+")
+_TAKING_BACK_S = 10.0
+"""For the parts of an upload that was cancelled. What is left after it, the bucket's own rule for
+incomplete uploads removes."""
+
+LINK_S = 300
+LINK_S_MAX = 7 * 24 * 3600
+"""Of a signed address: five minutes, and the week that S3 allows at most."""
 
 # A stalled connection ends after a minute without a byte; all of 2 GiB may take half an hour.
 _CLIENT: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=10),
     "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(minutes=30),
+    # Whoever names an endpoint by http:// means it; the cloud's own are https.
+    "allow_http": True,
 }
 # Writing by content is safe to repeat, and one 503 among 256 parts must not send 2 GiB again.
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-# The store's own words for a full disk or quota (ENOSPC, EDQUOT, HTTP 507).
-_FULL = re.compile(r"os error (28|122)\b|507 Insufficient Storage|StorageFull|QuotaExceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,8 @@ class MediaStore:
         self._store = store
         self._url = url.rstrip("/")
         self._root = root
+        # A file is taken without a copy only within one file system.
+        self._scratch_parent = root or scratch.default_parent()
 
     @classmethod
     def from_url(cls, url: str, *, client_options: "ClientConfig | None" = None) -> Self:
@@ -90,33 +90,60 @@ class MediaStore:
         """
         parts = urlsplit(url)
         if parts.scheme == "file":
-            root = _folder(url)
-            with _translated("open the media folder"):
+            root = folders.folder_of(url)
+            with translated("open the media folder"):
                 return cls(LocalStore(prefix=root, mkdir=True), root.as_uri(), root)
         if parts.scheme not in BUCKET_SCHEMES or not parts.hostname:
             raise ValueError("the media URL must be file:///folder or s3://bucket/prefix")
+        if set("@:") & set(parts.netloc) or parts.query or parts.fragment:
+            raise ValueError(
+                "a bucket is written s3://bucket/prefix: its key and endpoint stand in variables,"
+                " such as AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL"
+            )
         options: ClientConfig = {**_CLIENT, **(client_options or {})}
         return cls(from_url(url, client_options=options, retry_config=_RETRY), url, None)
 
+    @contextmanager
+    def scratch(self) -> Generator[Path]:
+        """A private folder for files on their way into the store, gone after the block.
+
+        What is put from there into a local store is not copied again.
+
+        Raises:
+            StoreFull, StoreUnavailable: It can't be made.
+        """
+        with ExitStack() as stack:
+            with translated("make a folder for a file"):
+                folder = stack.enter_context(scratch.scratch_folder(self._scratch_parent))
+            yield folder
+
     async def put_file(self, path: Path, key: str, *, mime_type: str) -> None:
         """Store a file of any size in bounded memory (about 6 parts of 5 MiB); durable on return.
+
+        Cancelled, it takes back what it has sent. From the store's own `scratch` the file itself
+        may be taken: it must not be written to any more.
 
         Raises:
             StoreFull: Nothing was stored.
             StoreUnavailable: Nothing was stored, or not durably; storing it again is safe.
         """
+        check_key(key)
         file = await asyncio.to_thread(path.open, "rb")  # A missing source is the caller's mistake.
         with file:
+            if self._root and scratch.holds(self._root, path):
+                with translated("store a file"):
+                    if await asyncio.to_thread(folders.link_in, path, self._root, key):
+                        return
             # Given the path itself, the store reads far ahead: 300 MB held 89 MB in memory, so 30.
-            await self._put(_blocks(file), key, mime_type)
+            stopped = asyncio.Event()
+            await _finished(self._put(_blocks(file, stopped), key, mime_type), stopped)
 
     async def put_bytes(self, data: bytes, key: str, *, mime_type: str) -> None:
         """Store a few bytes; the same promises as `put_file`."""
-        await self._put(data, key, mime_type)
+        await self._put(data, check_key(key), mime_type)
 
     async def _put(self, source: AsyncIterator[bytes] | bytes, key: str, mime_type: str) -> None:
-        check_key(key)
-        with _translated("store a file"):
+        with translated("store a file"):
             await obstore.put_async(
                 self._store,
                 key,
@@ -127,7 +154,7 @@ class MediaStore:
                 max_concurrency=_CONCURRENT_PARTS,
             )
             if self._root:
-                await asyncio.to_thread(_sync, self._root, self._root / key)
+                await asyncio.to_thread(folders.sync, self._root, self._root / key)
 
     async def stream(
         self,
@@ -148,7 +175,7 @@ class MediaStore:
             options = {"range": (start, end)}
         elif start:
             options = {"range": {"offset": start}}
-        with _translated("read a file", missing=NotStored):
+        with translated("read a file", missing=NotStored):
             found = await obstore.get_async(self._store, key, options=options)
             async for chunk in found.stream(min_chunk_size=chunk_size_bytes):
                 yield bytes(chunk)
@@ -162,7 +189,7 @@ class MediaStore:
         """
         file = await asyncio.to_thread(path.open, "wb")
         try:
-            with _translated("copy a file out of the store"), file:
+            with translated("copy a file out of the store"), file:
                 async for chunk in self.stream(key):
                     await asyncio.to_thread(file.write, chunk)
         except BaseException:
@@ -172,7 +199,7 @@ class MediaStore:
     async def head(self, key: str) -> StoredObject | None:
         """What is stored under the key, None if nothing is."""
         try:
-            with _translated("look at a file", missing=NotStored):
+            with translated("look at a file", missing=NotStored):
                 found = await obstore.head_async(self._store, check_key(key))
         except NotStored:
             return None
@@ -181,7 +208,7 @@ class MediaStore:
     async def delete(self, key: str) -> None:
         """Remove an object; a missing one is fine."""
         try:
-            with _translated("delete a file", missing=NotStored):
+            with translated("delete a file", missing=NotStored):
                 await obstore.delete_async(self._store, check_key(key))
         except NotStored:
             return
@@ -189,10 +216,12 @@ class MediaStore:
     async def list(self, prefix: str | None = None) -> AsyncIterator[StoredObject]:
         """Every object below a prefix of whole segments, such as `outputs/<owner>`."""
         below = check_key(prefix) if prefix else None
-        with _translated("list files"):
+        with translated("list files"):
             async for rows in obstore.list(self._store, below):
                 for row in rows:
-                    yield StoredObject(row["path"], row["size"], row["last_modified"])
+                    # Files on their way are none of them.
+                    if is_key(row["path"]):
+                        yield StoredObject(row["path"], row["size"], row["last_modified"])
 
     def local_path(self, key: str) -> Path | None:
         """The file itself, if this store is a local folder."""
@@ -203,82 +232,76 @@ class MediaStore:
         """A name for the object: its file URL, or its place in the bucket. Never signed."""
         return f"{self._url}/{check_key(key)}"
 
-    async def sweep_leftovers(self, older_than_s: float) -> int:
-        """Remove what writers killed half-way left in a local store; how many there were.
+    async def presigned_url(self, key: str, expires_s: int = LINK_S) -> str | None:
+        """An address that gives the object to whoever has it; None where the store is a folder.
 
-        They are called `name#1`, which no key can be. A bucket needs its own rule that aborts
-        incomplete uploads.
+        A secret for its time: hand it to the person who may read the file, and to nothing that
+        keeps it. Whether there is such an object is not asked.
+
+        Args:
+            key: The object.
+            expires_s: 1 second to 7 days; one signed by a role's credentials ends with these.
+
+        Raises:
+            ValueError: `expires_s` is something else.
         """
-        if not self._root:
-            return 0
-        with _translated("sweep the media folder"):
-            return await asyncio.to_thread(_sweep, self._root, time.time() - older_than_s)
+        check_key(key)
+        if not 1 <= expires_s <= LINK_S_MAX:
+            raise ValueError(f"expires_s is {expires_s}; allowed: 1 to {LINK_S_MAX}")
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        with translated("sign an address"):
+            return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=expires_s))
+
+    async def sweep_scratch(self) -> int:
+        """Remove this host's folders of files on their way whose process is dead; how many.
+
+        Those of the system's own place too, where callers' bytes wait for their upload.
+        """
+        swept = 0
+        with translated("sweep the folders of killed processes"):
+            for parent in {self._scratch_parent, scratch.default_parent()}:
+                swept += await asyncio.to_thread(scratch.sweep_scratch, parent)
+        return swept
+
+    async def sweep_leftovers(self, older_than_s: float) -> int:
+        """Remove what killed writers left, `name#1` in a local store too; how many there were.
+
+        A bucket needs its own rule that aborts incomplete uploads.
+        """
+        before = time.time() - older_than_s
+        with translated("sweep the media folder"):
+            swept = await asyncio.to_thread(scratch.sweep_scratch, self._scratch_parent)
+            if not self._root:
+                return swept
+            return swept + await asyncio.to_thread(folders.sweep_leftovers, self._root, before)
 
 
-async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(file.read, _CHUNK_SIZE_BYTES):
-        yield block
+class _Stopped(Exception):
+    """The upload is not wanted any more."""
 
 
-def _folder(url: str) -> Path:
-    parts = urlsplit(url)
-    folder = Path(url2pathname(parts.path))
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
-        raise ValueError("a media folder is written file:///folder, with three slashes")
-    if not parts.path.startswith("/") or folder == Path("/"):
-        raise ValueError("the media URL must name an absolute folder: file:///folder")
-    return folder
+async def _finished(upload: Awaitable[None], stopped: asyncio.Event) -> None:
+    """Await an upload that, cancelled, is first told to fail by itself.
 
-
-def _sync(root: Path, path: Path) -> None:
-    """Sync the file, then each folder up to the root: any of them may be new."""
-    _fsync(path)
-    folder = path.parent
-    while True:
-        _fsync(folder)
-        if folder == root:
-            return
-        folder = folder.parent
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sweep(root: Path, before: float) -> int:
-    swept = 0
-    for path in root.rglob("*#*"):
-        try:
-            if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < before:
-                path.unlink()
-                swept += 1
-        except FileNotFoundError:
-            continue  # Its writer finished, or another sweeper was faster.
-    return swept
-
-
-@contextmanager
-def _translated(doing: str, *, missing: type[StoreError] = StoreUnavailable) -> Generator[None]:
-    """Our errors for the store's, whose texts hold this machine's paths and bucket addresses.
-
-    Args:
-        doing: What was tried, after "could not".
-        missing: What "not found" means: the object when reading, the bucket when writing.
+    The library takes back the parts of an upload whose source fails, not of one that is dropped.
     """
+    task = asyncio.ensure_future(upload)
     try:
-        yield
-    except FileNotFoundError as error:
-        raise missing(f"could not {doing}: it is not in the media store") from error
-    except OSError as error:
-        if is_disk_full(error):
-            raise StoreFull(f"could not {doing}: the disk is full") from error
-        raise StoreUnavailable(f"could not {doing}: {error.strerror or 'no answer'}") from error
-    except BaseError as error:
-        if _FULL.search(str(error)):
-            raise StoreFull(f"could not {doing}: the media store is full") from error
-        kind = type(error).__name__.removesuffix("Error")
-        raise StoreUnavailable(f"could not {doing}: the media store said {kind}") from error
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stopped.set()
+        # Its failure is what we asked for: read, so that nobody is told of it.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        try:
+            await asyncio.wait({task}, timeout=_TAKING_BACK_S)
+        finally:
+            task.cancel()
+        raise
+
+
+async def _blocks(file: BinaryIO, stopped: asyncio.Event) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(file.read, _CHUNK_SIZE_BYTES):
+        if stopped.is_set():
+            raise _Stopped
+        yield block

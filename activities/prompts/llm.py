@@ -5,6 +5,8 @@ models: an endpoint that is not OpenAI's may answer 200 with anything.
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from string import ascii_letters
@@ -16,6 +18,7 @@ from activities.prompts import errors
 from activities.prompts.questions import ANSWER_SCHEMA, Question
 from activities.prompts.settings import LlmSettings
 from activities.provider.errors import parse_retry_after_s
+from activities.tracing.spans import Notes, call_span
 from workflows.contracts.texts import Storable
 
 if TYPE_CHECKING:
@@ -66,12 +69,22 @@ class _Answer(BaseModel):
     animation_prompt: Storable = Field(max_length=ANSWER_CHARACTERS_MAX)
 
 
-class Llm:
-    """The endpoint behind one address and key: `async with Llm(settings) as llm`."""
+def _untold(_outcome: str, _seconds: float) -> None:
+    """Nobody counts."""
 
-    def __init__(self, settings: LlmSettings) -> None:
+
+class Llm:
+    """The endpoint behind one address and key: `async with Llm(settings) as llm`.
+
+    `tell` hears of every question: `answered` or the error's type, and how long it took in seconds.
+    """
+
+    def __init__(
+        self, settings: LlmSettings, *, tell: Callable[[str, float], None] = _untold
+    ) -> None:
         assert settings.is_configured, "without an LLM nobody is asked"
         self._settings = settings
+        self._tell = tell
         self._client: openai.AsyncOpenAI | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,6 +104,23 @@ class Llm:
         Raises:
             LlmError: a leaf says why there is none, and whether to ask again (`NotNow`).
         """
+        began, outcome = time.perf_counter(), "answered"
+        try:
+            with call_span(
+                f"chat {self._settings.model}",
+                gen_ai_operation_name="chat",
+                gen_ai_request_model=self._settings.model,
+                http_request_method="POST",
+                url_template="/chat/completions",
+            ) as notes:
+                return await self._animation_prompt(question, notes)
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._tell(outcome, time.perf_counter() - began)
+
+    async def _animation_prompt(self, question: Question, notes: Notes) -> str:
         import openai  # noqa: PLC0415
 
         # Without their causes: the SDK's own words hold the reply, and its objects the request.
@@ -104,9 +134,11 @@ class Llm:
         except openai.APIConnectionError:
             raise errors.Unavailable from None
         except openai.APIStatusError as error:
+            notes["http_response_status_code"] = error.status_code
             raise _leaf_of(error) from None
         except openai.OpenAIError:
             raise errors.AnswerUseless from None
+        notes["http_response_status_code"] = HTTPStatus.OK.value
         return _prompt_in(reply)
 
     async def _ask(self, question: Question) -> bytes:

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
@@ -15,14 +15,17 @@ from activities.beating import heartbeats, pause
 from activities.boundary import boundary
 from activities.database.pool import Pool
 from activities.generations import repository as generations
+from activities.metrics.instruments import Instruments
 from activities.provider.errors import (
     AccessDenied,
     KeyRefused,
     NotFound,
     Overloaded,
     ProviderError,
+    SubmissionAmbiguous,
 )
 from activities.provider.identity import ProviderChanged
+from activities.provider.models import Prediction
 from activities.provider.pacing import HeldBack
 from activities.provider.polling import interval_s, look
 from activities.provider.reconciliation import Reconciliation
@@ -65,6 +68,7 @@ class ProviderActivities(contract.Provider):
     """From a job's age to the pause before the next look, both in seconds."""
     waits_in_slot_s: float = WAITS_IN_SLOT_S
     """How long a submission that our pacing holds back keeps its slot."""
+    metrics: Instruments = field(default_factory=Instruments)
 
     @activity.defn(name="provider.stage_inputs")
     @boundary
@@ -106,13 +110,25 @@ class ProviderActivities(contract.Provider):
 
     async def _submit_now(self, generation_id: str) -> Submitted:
         try:
-            return Submitted(prediction_id=await self.submissions.submit(generation_id))
+            submitted = Submitted(prediction_id=await self.submissions.submit(generation_id))
+        except HeldBack:
+            raise
         except InFlight:
+            self.metrics.submitted("in_flight")
             raise _ambiguous("Another process is sending.") from None
+        except SubmissionAmbiguous:
+            self.metrics.submitted("ambiguous")
+            raise
         except Overloaded as error:
+            self.metrics.submitted("overloaded")
             # Who was told so tells everybody, and waits as long as all.
             error.retry_after_s = await self.submissions.pacing.slow_down(error.retry_after_s)
             raise
+        except ProviderError:
+            self.metrics.submitted("refused")
+            raise
+        self.metrics.submitted("accepted")
+        return submitted
 
     async def _require_running(self) -> None:
         paused = await self.pool.fetchval("SELECT true FROM deployment WHERE name = 'paused'")
@@ -125,14 +141,20 @@ class ProviderActivities(contract.Provider):
     async def reconcile(self, task: Doubt) -> Reconciled:
         """One look for a prediction whose id was never received."""
         async with heartbeats():
-            return await self.reconciliation.reconcile(task.generation_id, hinted=task.hinted)
+            return self._counted(
+                await self.reconciliation.reconcile(task.generation_id, hinted=task.hinted)
+            )
 
     @activity.defn(name="provider.resolve")
     @boundary
     async def resolve(self, task: Resolve) -> Reconciled:
         """Carry out a person's decision; `give_up` needs nothing of the provider."""
         async with heartbeats():
-            return await self._carry_out(task)
+            return self._counted(await self._carry_out(task))
+
+    def _counted(self, reconciled: Reconciled) -> Reconciled:
+        self.metrics.reconciled(reconciled.verdict)
+        return reconciled
 
     async def _carry_out(self, task: Resolve) -> Reconciled:
         try:
@@ -162,7 +184,7 @@ class ProviderActivities(contract.Provider):
         while _now() < task.deadline_at:
             pause_s = self.pace((_now() - task.accepted_at).total_seconds())
             try:
-                end = await look(self.client, task.prediction_id)
+                end = await look(self.client, task.prediction_id, tell=self._detected)
             except (KeyRefused, AccessDenied):
                 raise
             except Overloaded as error:
@@ -180,7 +202,12 @@ class ProviderActivities(contract.Provider):
     async def check(self, task: Watch) -> PredictionEnd:
         """Look once."""
         await self._require_provider(task)
-        return await look(self.client, task.prediction_id)
+        return await look(self.client, task.prediction_id, tell=self._detected)
+
+    def _detected(self, prediction: Prediction) -> None:
+        if prediction.created_at is not None and prediction.execution_ms is not None:
+            done_at = prediction.created_at + timedelta(milliseconds=prediction.execution_ms)
+            self.metrics.detected(_now() - done_at)
 
     @activity.defn(name="provider.withdraw")
     @boundary

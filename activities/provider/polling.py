@@ -1,6 +1,7 @@
 """Waiting for a prediction: the interval, and how the provider's words become ours."""
 
 import random
+from collections.abc import Callable
 
 from activities.provider.errors import NotFound, PromptRejected
 from activities.provider.models import Prediction, Status
@@ -28,20 +29,29 @@ def interval_s(
     return interval * (0.8 + 0.4 * shift)
 
 
-async def look(client: WaveSpeed, prediction_id: str) -> PredictionEnd:
-    """How the job stands now.
+def _untold(_prediction: Prediction) -> None:
+    """Nobody counts."""
+
+
+async def look(
+    client: WaveSpeed, prediction_id: str, *, tell: Callable[[Prediction], None] = _untold
+) -> PredictionEnd:
+    """How the job stands now; `tell` hears of one that is completed.
 
     Raises:
         ProviderError: the provider could not be asked. A missing prediction is `gone`, no error.
     """
     try:
-        return end_of(await client.prediction(prediction_id))
+        found = await client.prediction(prediction_id)
     except NotFound:
         return PredictionEnd(
             state="gone",
             kind=FailureKind.PROVIDER_LOST,
             message="The provider does not know the prediction.",
         )
+    if found.status is Status.COMPLETED:
+        tell(found)
+    return end_of(found)
 
 
 def end_of(prediction: Prediction) -> PredictionEnd:

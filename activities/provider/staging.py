@@ -1,8 +1,6 @@
 """Sending a generation's inputs to the provider, under URLs that no other generation has."""
 
 import secrets
-import tempfile
-from pathlib import Path
 
 import structlog
 from pydantic import JsonValue
@@ -126,8 +124,8 @@ class Staging:
         nonce = secrets.token_hex(8)
         digest = generation_digest(work.terms.generation_id)
         name = f"{digest}-{nonce}-{role}.{_SUFFIXES[mime_type]}"
-        with tempfile.TemporaryDirectory(prefix="stillmotion-") as folder:
-            path = Path(folder) / name
+        with self._store.scratch() as folder:
+            path = folder / name
             await self._store.fetch_to(row["key"], path)
             if apart:
                 path.write_bytes(with_nonce(path.read_bytes(), mime_type, nonce))

@@ -30,7 +30,7 @@ from activities.provider.models import (
     is_prediction_id,
 )
 from activities.provider.settings import ProviderSettings
-from activities.provider.wire import Reply, Wire
+from activities.provider.wire import Call, Reply, Route, Wire, untold
 
 PAGE_SIZE_MAX = 100
 """The provider's own limit for listings and bills."""
@@ -39,6 +39,15 @@ PAGES_MAX = 50
 """A longer listing is reported as incomplete, not followed for ever."""
 
 _CHUNK_BYTES = 256 * 1024
+_SUBMIT = Route("submit", "/{model}")
+_PREDICTION = Route("prediction", "/predictions/{id}/result")
+_PREDICTIONS = Route("predictions", "/predictions")
+_DELETE = Route("delete", "/predictions/{id}")
+_PRICE = Route("price", "/model/price")
+_BALANCE = Route("balance", "/balance")
+_BILLINGS = Route("billings", "/billings/search")
+_SECRET = Route("webhook_secret", "/webhook/secret")
+_TICKET = Route("upload_ticket", "/media/uploads")
 _MODEL_PATH = re.compile(r"[a-z0-9._-]+(/[a-z0-9._-]+)+")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HEADERS_NOT_THEIRS = {"authorization", "host", "content-length", "transfer-encoding", "connection"}
@@ -54,14 +63,16 @@ class WaveSpeed:
     path or a file name that may not go into a request.
     """
 
-    def __init__(self, settings: ProviderSettings) -> None:
-        """Raises `KeyRefused` when the settings hold no key."""
+    def __init__(
+        self, settings: ProviderSettings, *, tell: Callable[[Call], None] = untold
+    ) -> None:
+        """`tell` hears of every request; raises `KeyRefused` when the settings hold no key."""
         if settings.api_key is None:
             raise errors.KeyRefused("There is no provider key: set WAVESPEED_API_KEY.")
         key = settings.api_key.get_secret_value()
         self._settings = settings
         self._key_digest = hashlib.sha256(key.encode()).hexdigest()
-        self._wire = Wire(settings, key)
+        self._wire = Wire(settings, key, tell=tell)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,6 +117,7 @@ class WaveSpeed:
         request = self._wire.request(
             "POST",
             model_path,
+            route=_SUBMIT,
             body=inputs,
             query=None if webhook_url is None else {"webhook": webhook_url},
             reply_within_s=self._settings.submit_timeout_s,
@@ -130,7 +142,7 @@ class WaveSpeed:
     async def prediction(self, prediction_id: str) -> Prediction:
         """The prediction as it is now; raises `NotFound` when the provider has none of this id."""
         path = f"predictions/{_checked_id(prediction_id)}/result"
-        found = _read(Prediction.from_wire, await self._wire.call("GET", path))
+        found = _read(Prediction.from_wire, await self._wire.call("GET", path, _PREDICTION))
         if found.id != prediction_id:
             raise errors.MalformedReply("The provider answered with another prediction.")
         return found
@@ -156,7 +168,8 @@ class WaveSpeed:
             "created_after": _whole_second(created_after),
             "created_before": _whole_second(created_before + timedelta(microseconds=999_999)),
         }
-        return _read(PredictionPage.from_wire, await self._wire.call("POST", "predictions", body))
+        listed = await self._wire.call("POST", "predictions", _PREDICTIONS, body)
+        return _read(PredictionPage.from_wire, listed)
 
     async def all_predictions(
         self,
@@ -185,7 +198,7 @@ class WaveSpeed:
 
     async def delete(self, prediction_id: str) -> None:
         """Delete a prediction, the nearest thing to a cancel; it may run on and be billed."""
-        await self._wire.call("DELETE", f"predictions/{_checked_id(prediction_id)}")
+        await self._wire.call("DELETE", f"predictions/{_checked_id(prediction_id)}", _DELETE)
 
     async def price(self, model_id: str, inputs: Mapping[str, JsonValue]) -> int:
         """What a run would cost, in micro-USD.
@@ -197,11 +210,11 @@ class WaveSpeed:
             name: value for name, value in inputs.items() if value is not None
         }
         body: dict[str, JsonValue] = {"model_id": model_id, "inputs": given}
-        return _read(quoted_usd_micros, await self._wire.call("POST", "model/price", body))
+        return _read(quoted_usd_micros, await self._wire.call("POST", "model/price", _PRICE, body))
 
     async def balance(self) -> int:
         """What is left on the account, in micro-USD; can be negative."""
-        return _read(_balance_usd_micros, await self._wire.call("GET", "balance"))
+        return _read(_balance_usd_micros, await self._wire.call("GET", "balance", _BALANCE))
 
     async def billings(
         self, prediction_ids: Sequence[str], *, start: datetime, end: datetime
@@ -225,9 +238,8 @@ class WaveSpeed:
         row_count = 0
         for number in range(1, PAGES_MAX + 1):
             body = query | {"page": number, "page_size": PAGE_SIZE_MAX}
-            page = _read(
-                BillingPage.from_wire, await self._wire.call("POST", "billings/search", body)
-            )
+            answer = await self._wire.call("POST", "billings/search", _BILLINGS, body)
+            page = _read(BillingPage.from_wire, answer)
             found += page.items
             row_count += page.row_count
             if not page.row_count or (page.total is not None and row_count >= page.total):
@@ -236,7 +248,7 @@ class WaveSpeed:
 
     async def webhook_secret(self) -> SecretStr:
         """The secret that signs this key's webhooks, `whsec_…`."""
-        return _read(_webhook_secret, await self._wire.call("GET", "webhook/secret"))
+        return _read(_webhook_secret, await self._wire.call("GET", "webhook/secret", _SECRET))
 
     async def upload(self, path: Path, *, filename: str, content_type: str) -> str:
         """Bring a file to the provider, streamed from disk; returns the URL to use as an input.
@@ -260,7 +272,7 @@ class WaveSpeed:
             "size": size_bytes,
             "content_type": content_type,
         }
-        data = await self._wire.call("POST", "media/uploads", body)
+        data = await self._wire.call("POST", "media/uploads", _TICKET, body)
         ticket = _read(UploadTicket.from_wire, data)
         headers = {
             name: value

@@ -7,12 +7,14 @@ whole, capped and within a deadline, then judged once: its data, or a leaf of `P
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import httpx
 from pydantic import JsonValue
@@ -20,9 +22,15 @@ from pydantic import JsonValue
 from activities.provider import errors
 from activities.provider.models import Envelope
 from activities.provider.settings import PORT_MAX, ProviderSettings
+from activities.tracing.spans import Notes, call_span
 
 REPLY_SIZE_BYTES_MAX = 4 * 1024 * 1024
 """Our largest reply, a listing of 100 rows, is some 300 kB."""
+
+_CALLS_AT_ONCE = 64
+"""Fewer than the transport has connections. Thousands of polls that come at once, after a stall,
+wait here in turn: in the transport's own queue they would run into its limit, and each would look
+through all of them."""
 
 _UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -45,10 +53,38 @@ class Reply:
 
     def envelope(self) -> Envelope | None:
         """What the body says; None when it is not the contract's JSON."""
+        return self._envelope
+
+    @cached_property
+    def _envelope(self) -> Envelope | None:
         try:
             return Envelope.from_wire(self.body)
         except ValueError:
             return None
+
+
+class Route(NamedTuple):
+    """What a request is for, in few words: for metrics and traces, which take no ids."""
+
+    operation: str
+    template: str
+    """The path with its parameters' names, such as `/predictions/{id}/result`."""
+    is_enveloped: bool = True
+    """Whether the reply is the API's, which says its code once more in the body."""
+
+
+class Call(NamedTuple):
+    """One request and what became of it."""
+
+    operation: str
+    answer: str
+    """`ok`, `4xx`, `429`, `5xx`, `other`, `malformed`; `unreached` where no connection came about,
+    `unanswered` where no whole reply came."""
+    seconds: float
+
+
+def untold(_call: Call) -> None:
+    """Nobody counts."""
 
 
 class Sending:
@@ -85,11 +121,15 @@ class Sending:
 class Wire:
     """The connections to one provider with one key: no retries, no redirects, no environment."""
 
-    def __init__(self, settings: ProviderSettings, key: str) -> None:
+    def __init__(
+        self, settings: ProviderSettings, key: str, *, tell: Callable[[Call], None] = untold
+    ) -> None:
         self._settings = settings
         self._key = key
+        self._tell = tell
         tls = httpx.create_ssl_context(trust_env=False)
         self._connections = httpx.AsyncHTTPTransport(verify=tls, trust_env=False)
+        self._turns = asyncio.Semaphore(_CALLS_AT_ONCE)
         # A kept connection may be closed by the other side just as we write: each paid POST opens
         # its own, so that this can't make its outcome unknown.
         self._fresh_connections = httpx.AsyncHTTPTransport(
@@ -108,6 +148,7 @@ class Wire:
         method: str,
         path: str,
         *,
+        route: Route,
         body: Mapping[str, JsonValue] | None = None,
         query: Mapping[str, str] | None = None,
         reply_within_s: float | None = None,
@@ -128,7 +169,7 @@ class Wire:
             httpx.URL(f"{self._settings.base_url}/{path}", params=query or None),
             headers=headers,
             content=content,
-            extensions={"timeout": self._timeout(reply_within_s)},
+            extensions={"timeout": self._timeout(reply_within_s), "route": route},
         )
 
     def transfer(
@@ -140,10 +181,13 @@ class Wire:
             MalformedReply: the URL or a header, which a reply gave us, can't be used; or the file
                 would go in the clear, though the provider itself is asked over TLS.
         """
-        timeout = self._timeout(self._settings.upload_timeout_s)
+        extensions = {
+            "timeout": self._timeout(self._settings.upload_timeout_s),
+            "route": Route("upload", "/{storage}", is_enveloped=False),
+        }
         try:
             request = httpx.Request(
-                method, url, headers=headers, content=content, extensions={"timeout": timeout}
+                method, url, headers=headers, content=content, extensions=extensions
             )
         except (httpx.InvalidURL, ValueError):
             raise errors.MalformedReply from None
@@ -159,7 +203,10 @@ class Wire:
             f"{self._settings.base_url}/{path}",
             headers=self._headers(),
             files={field_name: file},
-            extensions={"timeout": self._timeout(self._settings.upload_timeout_s)},
+            extensions={
+                "timeout": self._timeout(self._settings.upload_timeout_s),
+                "route": Route("upload", f"/{path}"),
+            },
         )
 
     def _headers(self) -> dict[str, str]:
@@ -171,10 +218,10 @@ class Wire:
         return httpx.Timeout(inactivity_s, connect=self._settings.connect_timeout_s).as_dict()
 
     async def call(
-        self, method: str, path: str, body: Mapping[str, JsonValue] | None = None
+        self, method: str, path: str, route: Route, body: Mapping[str, JsonValue] | None = None
     ) -> JsonValue:
         """One call that costs nothing and may be repeated; returns the envelope's data."""
-        request = self.request(method, path, body=body)
+        request = self.request(method, path, route=route, body=body)
         return self.succeeded(await self.send(request, self._settings.read_timeout_s))
 
     async def send(self, request: httpx.Request, deadline_s: float | None = None) -> Reply:
@@ -186,7 +233,8 @@ class Wire:
             MalformedReply: it is too big.
         """
         try:
-            return await self._exchange(self._connections, request, deadline_s)
+            async with self._turns:
+                return await self._exchange(self._connections, request, deadline_s)
         except _UNREACHED as error:
             raise errors.NotSent(provider_message=self._words(error)) from None
         except (httpx.TransportError, TimeoutError) as error:
@@ -249,6 +297,33 @@ class Wire:
     async def _exchange(
         self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, deadline_s: float | None
     ) -> Reply:
+        """The whole reply, counted and traced."""
+        route: Route = request.extensions["route"]
+        began, answer = time.perf_counter(), "unanswered"
+        try:
+            with call_span(
+                f"{request.method} {route.template}",
+                http_request_method=request.method,
+                url_template=route.template,
+                server_address=request.url.host,
+                operation=route.operation,
+            ) as notes:
+                reply = await self._exchanged(transport, request, deadline_s)
+                answer = _answer(reply, route)
+                _note(notes, reply, answer)
+                return reply
+        except (SendRefusedError, *_UNREACHED):
+            answer = "unreached"
+            raise
+        except OversizedReplyError:
+            answer = "malformed"
+            raise
+        finally:
+            self._tell(Call(route.operation, answer, time.perf_counter() - began))
+
+    async def _exchanged(
+        self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, deadline_s: float | None
+    ) -> Reply:
         # Until the connection stands, httpcore applies its limit three times: waiting for a place
         # in the pool, TCP, TLS.
         connecting_s = 3 * self._settings.connect_timeout_s
@@ -264,6 +339,30 @@ class Wire:
 
     def _words(self, error: Exception) -> str:
         return errors.scrub(f"{type(error).__name__}: {error}", self._key)
+
+
+def _answer(reply: Reply, route: Route) -> str:
+    """What kind of answer it is."""
+    code = reply.status
+    if route.is_enveloped and httpx.codes.is_success(code):
+        envelope = reply.envelope()
+        if envelope is None or envelope.code is None:
+            return "malformed"
+        code = envelope.code
+    if httpx.codes.is_success(code):
+        return "ok"
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        return str(code)
+    return {4: "4xx", 5: "5xx"}.get(code // 100, "other")
+
+
+def _note(notes: Notes, reply: Reply, answer: str) -> None:
+    notes["http_response_status_code"] = reply.status
+    if answer != "ok":
+        notes["error_type"] = answer
+    envelope = reply.envelope()
+    if envelope is not None and envelope.prediction_id is not None:
+        notes["prediction_id"] = envelope.prediction_id
 
 
 def _encoded(body: Mapping[str, JsonValue]) -> bytes:

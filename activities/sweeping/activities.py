@@ -15,7 +15,7 @@ from activities.sweeping.gone import Gone
 from activities.sweeping.strays import Strays
 from activities.sweeping.tidying import Tidying
 from workflows.contracts import sweeps as contract
-from workflows.contracts.sweeps import FindingKind, SweepRecord, Swept
+from workflows.contracts.sweeps import SweepRecord, Swept
 
 BILLS_AT_ONCE = 100
 BILL_ROUNDS_MAX = 10
@@ -80,18 +80,13 @@ class SweepActivities(contract.Sweeping):
     @activity.defn(name="sweeping.record")
     @boundary
     async def record(self, sweep: SweepRecord) -> None:
-        """Keep when it ran and what came of it, and tell the metrics.
+        """Keep when it ran and what came of it, and count what was mended.
 
-        The gauge is this process's, as of the last sweep that it recorded: where several workers
-        do, the one whose sweep is the newest is right. `stillmotion doctor` reads the rows.
+        How much waits for a person is in the rows, which `stillmotion doctor` and every worker's
+        report read.
         """
-        findings = Findings(self.pool)
-        is_new = await findings.record(sweep)
-        counts = {found.kind: found.many for found in await findings.by_kind()}
+        is_new = await Findings(self.pool).record(sweep)
         meter = activity.metric_meter()
-        open_ones = meter.create_gauge("stillmotion_findings", "What waits for a person, by kind")
-        for kind in FindingKind:
-            open_ones.set(counts.get(kind, 0), {"kind": kind.value})
         repairs = meter.create_counter("stillmotion_repairs", "What the sweeper mended, by kind")
         for kind, count in sweep.repaired.items():
             repairs.add(count if is_new else 0, {"kind": kind})

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from activities.tracing.spans import API, start_tracing, tracing
 from starter.cli.refusals import USAGE, explain
 from starter.places import DATA_DIR, find_place
 
@@ -46,6 +47,7 @@ async def _serve(given: argparse.Namespace) -> None:
     from starter.api.parts import connected  # noqa: PLC0415
     from starter.api.serving import listener_at, served  # noqa: PLC0415
 
+    start_tracing(API)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -99,6 +101,7 @@ def _say(message: str, code: int = USAGE) -> int:
 
 if __name__ == "__main__":
     code = main()
+    tracing().flush()
     sys.stdout.flush()
     sys.stderr.flush()
     # Temporal's client sometimes aborts while the interpreter ends (sdk-python issue 300).

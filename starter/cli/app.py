@@ -10,12 +10,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, Group, Parameter
 
+from activities.tracing.spans import tracing
 from starter.cli import (
     batch_following,
     batches,
@@ -31,10 +31,12 @@ from starter.cli import (
     releasing,
     starting,
     sweeping,
+    users,
 )
 from starter.cli.context import Context
 from starter.cli.output import Mode, Output
 from starter.cli.refusals import NOT_FINISHED, Detached, explain
+from starter.cli.version import own_version
 
 _HELP = """Turn still images into video, durably: never lose a paid video, never pay twice.
 
@@ -53,7 +55,7 @@ app = App(
     name="stillmotion",
     help=_HELP,
     help_format="plaintext",
-    version=lambda: version("stillmotion"),
+    version=own_version,
     result_action="return_value",
 )
 _EVERYWHERE = Group("Everywhere", sort_key=100)
@@ -101,6 +103,7 @@ _register(
         "worker": processes.worker,
         "api": processes.api,
         "sandbox": processes.sandbox,
+        "codec-server": processes.codec_server,
         "migrate": processes.migrate,
         "doctor": doctor.doctor,
         "release": releasing.release,
@@ -142,6 +145,14 @@ receivers.command(callbacks.list_callbacks, name="list")
 receivers.command(callbacks.retry_callback, name="retry")
 receivers.command(callbacks.make_secret, name="secret")
 app.command(receivers)
+
+people = App(
+    name="users",
+    help="Users, as the books know them.\n\nFor example: stillmotion users erase ann",
+    group=_RUNNING,
+)
+people.command(users.erase, name="erase")
+app.command(people)
 
 plans = App(
     name="plans",
@@ -200,6 +211,7 @@ def run_command(argv: Sequence[str]) -> int:
 
 def leave(code: int) -> NoReturn:
     """Flush and end: Temporal's client sometimes aborts while the interpreter does (issue 300)."""
+    tracing().flush()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -24,11 +24,13 @@ from activities.database.migrations import pending
 from activities.database.pool import STARTER_ROLE, Pool, connect
 from activities.ledger.catalogues import load_catalogue
 from activities.ledger.repository import SQL as LEDGER
+from activities.media.errors import StoreError
 from activities.provider.settings import ProviderSettings
 from activities.provider.wavespeed import WaveSpeed
 from starter.api.settings import provider_settings
 from starter.cli.pacing_checks import pacing
 from starter.cli.sweep_checks import findings, sweeper
+from starter.cli.telemetry_checks import llm, metrics, payload_keys, traces
 from starter.cli.version_checks import versions
 from starter.cli.webhook_checks import webhooks
 from starter.places import connect_temporal, store_of
@@ -43,6 +45,12 @@ if TYPE_CHECKING:
 SKEW_S_MAX = 2.0
 """Ours and the database's clock: ETAs and deadlines are told by either."""
 
+REINSTALL = "pip install --force-reinstall stillmotion"
+SETTINGS = "stillmotion doctor --settings"
+PAUSE = "stillmotion pause"
+"""And have the ledger looked at before it goes on."""
+ANOTHER_STORE = "export STILLMOTION_MEDIA_URL=s3://BUCKET/PREFIX"
+
 
 class Check(NamedTuple):
     """One line of `doctor`."""
@@ -51,7 +59,7 @@ class Check(NamedTuple):
     ok: bool
     detail: str
     repair: str | None = None
-    """What to type or set where it isn't ok."""
+    """What to type where it isn't ok; words in capitals are the reader's."""
 
 
 class Broken(Exception):
@@ -74,8 +82,10 @@ class Parts:
 async def run_checks(place: "Place") -> list[Check]:
     """Every check, in the order in which a person would look."""
     async with AsyncExitStack() as stack:
-        found: list[Check] = [await _checked("code", _own_modules, "reinstall stillmotion")]
-        found.append(await _checked("catalogue", lambda: _catalogue(place), "unset it"))
+        found: list[Check] = [await _checked("code", _own_modules, REINSTALL)]
+        found.append(
+            await _checked("catalogue", lambda: _catalogue(place), "unset STILLMOTION_CATALOGUE")
+        )
         pool, check = await _database(stack, place)
         found.append(check)
         temporal, check = await _temporal(place)
@@ -85,12 +95,9 @@ async def run_checks(place: "Place") -> list[Check]:
             found += await _of_database(pool)
         if temporal is not None:
             found += await _of_temporal(temporal)
-        found.append(
-            await _checked(
-                "media store", lambda: _media(parts.place), "check STILLMOTION_MEDIA_URL"
-            )
-        )
+        found.append(await _checked("media store", lambda: _media(parts.place), ANOTHER_STORE))
         found += await _of_provider(place)
+        found.append(await _checked("llm", lambda: llm(place), "unset OPENAI_BASE_URL"))
         found.append(await _checked("webhooks", webhooks, "stillmotion doctor --settings"))
         found.append(
             await _checked(
@@ -102,6 +109,9 @@ async def run_checks(place: "Place") -> list[Check]:
         found += [
             await _checked("sweeper", lambda: sweeper(pool, temporal), "stillmotion migrate"),
             await _checked("findings", lambda: findings(pool), "stillmotion migrate"),
+            await _checked("payload keys", lambda: payload_keys(temporal), SETTINGS),
+            await _checked("metrics", metrics, "stillmotion worker"),
+            await _checked("traces", traces, "unset OTEL_EXPORTER_OTLP_ENDPOINT"),
         ]
     return found
 
@@ -115,7 +125,7 @@ async def _checked(name: str, look: Callable[[], Awaitable[str]], repair: str) -
     except ValidationError as error:
         from starter.cli.refusals import setting_problem
 
-        return Check(name, ok=False, detail=setting_problem(error), repair="set it, or unset it")
+        return Check(name, ok=False, detail=setting_problem(error), repair=SETTINGS)
     except Exception as error:  # noqa: BLE001 - a check that fails is what doctor is for
         told = str(error).partition("\n")[0] or type(error).__name__
         return Check(name, ok=False, detail=told, repair=repair)
@@ -133,8 +143,9 @@ def _rooms_in_one_place() -> str:
         found = Path(spec.origin).resolve().parents[1] if spec and spec.origin else None
         if found != home:
             raise Broken(
-                f"`import {room}` finds another package, in {found}",
-                "remove the package that installs it, such as llama-index-workflows",
+                f"`import {room}` finds another package, in {found}: remove it,"
+                " such as llama-index-workflows",
+                REINSTALL,
             )
     return "every room is imported from one place"
 
@@ -154,7 +165,8 @@ async def _database(stack: AsyncExitStack, place: "Place") -> "tuple[Pool | None
         pools.append(pool)
         return f"version {version}"
 
-    check = await _checked("postgresql", look, place.remedy)
+    repair = _start(place, "export STILLMOTION_DATABASE_URL=postgresql://USER@HOST:5432/NAME")
+    check = await _checked("postgresql", look, repair)
     return (pools[0] if pools else None), check
 
 
@@ -166,8 +178,14 @@ async def _temporal(place: "Place") -> "tuple[Client | None, Check]":
         clients.append(client)
         return f"{client.service_client.config.target_host}"
 
-    check = await _checked("temporal", look, place.remedy)
+    repair = _start(place, "export TEMPORAL_ADDRESS=HOST:7233")
+    check = await _checked("temporal", look, repair)
     return (clients[0] if clients else None), check
+
+
+def _start(place: "Place", setting: str) -> str:
+    """How what doesn't answer comes back: the stack that was found, else by its setting."""
+    return setting if place.stack is None else place.remedy.split("`")[1]
 
 
 async def _of_database(pool: "Pool") -> list[Check]:
@@ -184,15 +202,17 @@ async def _of_database(pool: "Pool") -> list[Check]:
         if rows:
             users = ", ".join(sorted({row["user_id"] for row in rows})[:5])
             raise Broken(
-                f"{len(rows)} balances differ from the sum of their entries: {users}",
-                "stillmotion pause, and have the ledger looked at before it goes on",
+                f"{len(rows)} balances differ from the sum of their entries: {users}:"
+                " have the ledger looked at before it goes on",
+                PAUSE,
             )
         spans = await pool.fetch(LEDGER["unbalanced_spending"])
         if spans:
             told = ", ".join(f"{row['span']} {row['starts_on']}" for row in spans[:5])
             raise Broken(
-                f"the spending of {len(spans)} spans differs from the sum of its entries: {told}",
-                "stillmotion pause, and have the ledger looked at before it goes on",
+                f"the spending of {len(spans)} spans differs from the sum of its entries: {told}:"
+                " have the ledger looked at before it goes on",
+                PAUSE,
             )
         return "balances and spending are the sums of their entries"
 
@@ -202,7 +222,9 @@ async def _of_database(pool: "Pool") -> list[Check]:
         after = datetime.now(UTC)
         skew_s = (theirs - (before + (after - before) / 2)).total_seconds()
         if abs(skew_s) > SKEW_S_MAX:
-            raise Broken(f"PostgreSQL's clock differs by {skew_s:+.1f} s", "synchronise the clocks")
+            raise Broken(
+                f"PostgreSQL's clock differs by {skew_s:+.1f} s", "timedatectl set-ntp true"
+            )
         return f"PostgreSQL's differs by {skew_s:+.3f} s"
 
     async def submits() -> str:
@@ -214,7 +236,7 @@ async def _of_database(pool: "Pool") -> list[Check]:
     return [
         await _checked("migrations", migrations, "stillmotion migrate"),
         await _checked("ledger", balanced, "stillmotion migrate"),
-        await _checked("clock", clock, "synchronise the clocks"),
+        await _checked("clock", clock, "timedatectl set-ntp true"),
         await _checked("submits", submits, "stillmotion migrate"),
         await _checked("callbacks", lambda: _callbacks(pool), "stillmotion migrate"),
     ]
@@ -251,14 +273,14 @@ async def _of_temporal(client: "Client") -> list[Check]:
         return ", ".join(key.name for key in SEARCH_ATTRIBUTES)
 
     found = [
-        await _checked("namespace", namespace, "check TEMPORAL_NAMESPACE"),
-        await _checked("search attributes", attributes, "stillmotion doctor, with more rights"),
+        await _checked("namespace", namespace, "export TEMPORAL_NAMESPACE=NAME"),
+        await _checked("search attributes", attributes, "export TEMPORAL_API_KEY=KEY"),
     ]
     queues = [
         await _checked(f"queue {queue}", _pollers(client, queue), "stillmotion worker")
         for queue in TaskQueue
     ]
-    versioned = await _checked("versions", lambda: versions(client), "stillmotion doctor")
+    versioned = await _checked("versions", lambda: versions(client), SETTINGS)
     return [*found, *queues, versioned]
 
 
@@ -285,6 +307,13 @@ def _pollers(client: "Client", queue: TaskQueue) -> Callable[[], Awaitable[str]]
 
 
 async def _media(place: "Place") -> str:
+    try:
+        return await _probed(place)
+    except StoreError as error:
+        raise Broken(str(error), error.repair) from error
+
+
+async def _probed(place: "Place") -> str:
     """Put, get and delete a probe."""
     store = store_of(place)
     key, sent = f"probes/{secrets.token_hex(16)}", secrets.token_bytes(64)
@@ -294,7 +323,7 @@ async def _media(place: "Place") -> str:
     finally:
         await store.delete(key)
     if got != sent:
-        raise Broken("it gives back other bytes than it was given", "check STILLMOTION_MEDIA_URL")
+        raise Broken("it gives back other bytes than it was given", ANOTHER_STORE)
     return f"{place.media.media_url}: put, get and delete work"
 
 
@@ -307,7 +336,7 @@ async def _of_provider(place: "Place") -> list[Check]:
             left = await provider.balance()
         return f"{provider.base_url} takes our key, {dollars(left)} left"
 
-    check = await _checked("provider", balance, "check WAVESPEED_API_KEY and WAVESPEED_BASE_URL")
+    check = await _checked("provider", balance, "export WAVESPEED_API_KEY=KEY")
     if settings and settings[0].api_key is None:
         # A host that only starts generations needs no key: its workers do.
         return [Check("provider", ok=True, detail="not looked at: no WAVESPEED_API_KEY here")]

@@ -51,8 +51,10 @@ async def connected(ctx: Context) -> "AsyncGenerator[VideoClient]":
     Raises:
         NotReachable: a service does not answer, or nothing says where it is.
     """
+    from activities.tracing.spans import CLI, start_tracing
     from starter.client import VideoClient
 
+    start_tracing(CLI)
     async with await VideoClient.connect(ctx.data_dir) as client:
         yield client
 

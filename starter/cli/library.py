@@ -72,13 +72,25 @@ async def download(
     to: Annotated[
         Path | None, Parameter(help="A file or folder [default: here, named by the id]")
     ] = None,
+    link: Annotated[
+        bool, SWITCH, Parameter(help="Print an address of the video in its bucket instead")
+    ] = False,
+    expires: Annotated[
+        int | None, Parameter(help="How many seconds --link is good for [default: 300]")
+    ] = None,
     user: User = None,
     ctx: Ctx,
 ) -> int:
-    """Copy a finished video to a file or folder.
+    """Copy a finished video to a file or folder, or print a link to it that ends soon.
+
+    Whoever has a link can see the video, without a key of ours.
 
     For example: stillmotion download gen_4xk2 --to coffee.mp4
     """
+    if link:
+        return await _link(ctx, generation, user, _expires_s(to, expires))
+    if expires is not None:
+        raise Usage("--expires: only a link ends; allowed: together with --link.")
     target = saving.checked(to or Path(), flag="--to")
     async with connected(ctx) as client:
         handle = await client.get(generation, user_id=user)
@@ -88,20 +100,53 @@ async def download(
     return DONE
 
 
+def _expires_s(to: Path | None, given: int | None) -> int:
+    """The seconds of `--link`, looked at before anything is asked."""
+    from activities.media.store import LINK_S, LINK_S_MAX
+
+    if to is not None:
+        raise Usage("--link: it writes no file; allowed: --link or --to.")
+    expires_s = LINK_S if given is None else given
+    if not 1 <= expires_s <= LINK_S_MAX:
+        raise Usage(f"--expires: {expires_s}; allowed: 1 to {LINK_S_MAX} seconds, a week.")
+    return expires_s
+
+
+async def _link(ctx: Context, generation: str, user: str | None, expires_s: int) -> int:
+    async with connected(ctx) as client:
+        handle = await client.get(generation, user_id=user)
+        await _with_video(ctx, handle)
+        link = await handle.link(expires_s)
+    if link is None:
+        raise NotDone(
+            "The media store is a folder, to which there are no links.",
+            f"Copy the file: {ctx.command('download', handle.id, '--to', 'PATH')}",
+        )
+    document = {"generation_id": handle.id, "link": link, "expires_s": expires_s}
+    ctx.output.value(document, link, bare=link)
+    return DONE
+
+
 async def open_video(generation: GenerationId, *, user: User = None, ctx: Ctx) -> int:
     """Print where a video and its page in the Web UI are; on a terminal also play it.
+
+    One in a bucket is played by a link that ends after five minutes and is not printed.
 
     For example: stillmotion open gen_4xk2
     """
     async with connected(ctx) as client:
         handle = await client.get(generation, user_id=user)
         await _with_video(ctx, handle)
-        seen, link = await handle.read_generation(), web_ui(client, handle.id)
+        seen, page = await handle.read_generation(), web_ui(client, handle.id)
+        plays = ctx.output.mode == "human" and ctx.output.is_terminal
+        played = (seen.file_path or await handle.link()) if plays else None
     video = seen.file_path or seen.url or ""
-    document = {"generation_id": handle.id, "file": video, "web_ui": link}
-    ctx.output.value(document, Fields([("file", video), ("web ui", link)]), bare=video)
-    if ctx.output.mode == "human" and ctx.output.is_terminal and seen.file_path is not None:
-        await asyncio.to_thread(_play, seen.file_path)
+    document = {"generation_id": handle.id, "file": video, "web_ui": page}
+    ctx.output.value(document, Fields([("file", video), ("web ui", page)]), bare=video)
+    if played is not None:
+        await asyncio.to_thread(_play, played)
+    elif seen.file_path is None:
+        ctx.output.note(f"A link to it: {ctx.command('download', handle.id, '--link')}")
     return DONE
 
 
@@ -223,10 +268,10 @@ def _cell(value: object) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _play(path: str) -> None:
-    """Hand a file to the desktop's own player, where there is one."""
+def _play(place: str) -> None:
+    """Hand a file or an address to the desktop's own player, where there is one."""
     if sys.platform == "win32":
         return
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener is not None:
-        subprocess.run([opener, path], check=False, stdin=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run([opener, place], check=False, stdin=subprocess.DEVNULL)  # noqa: S603

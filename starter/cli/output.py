@@ -238,7 +238,8 @@ def _print(console: "Console", block: Block) -> None:
     from rich.text import Text
 
     if isinstance(block, str):
-        console.print(_printable(block), markup=False, highlight=False)
+        # Folded by us, an address could not be copied whole from a narrow terminal.
+        console.print(_printable(block), markup=False, highlight=False, soft_wrap=True)
         return
     if isinstance(block, Fields):
         names = [name for name, value in block.rows if value is not None]

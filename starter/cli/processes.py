@@ -77,6 +77,24 @@ def api(
     _become("starter.api", *options, data_dir=str(ctx.data_dir))
 
 
+def codec_server(
+    *,
+    host: Annotated[str, Parameter(help="The address to listen on")] = "127.0.0.1",
+    port: Annotated[
+        Whole, Parameter(help="Where it listens on that address; 0 takes a free one")
+    ] = 8081,
+    ctx: Ctx,
+) -> NoReturn:
+    """Decrypt payloads for Temporal's Web UI and CLI (STILLMOTION_PAYLOAD_KEYS).
+
+    For example: stillmotion codec-server --port 8081
+    """
+    options = [f"--host={host}", f"--port={port}"]
+    if ctx.output.mode in {"json", "jsonl"}:
+        options.append("--json")
+    _become("workers", "codec-server", *options, data_dir=str(ctx.data_dir))
+
+
 def migrate(*, ctx: Ctx) -> NoReturn:
     """Bring the database up to date.
 

@@ -199,11 +199,12 @@ def _wrong_settings(error: BaseException, command: Command) -> Complaint | None:
     import asyncpg
     from pydantic import ValidationError
 
+    from activities.encryption.codec import PayloadUnreadable
     from activities.ledger.catalogues import CatalogueInvalid
     from starter.places import SettingWrong
 
     match error:
-        case SettingWrong():
+        case SettingWrong() | PayloadUnreadable():
             told = str(error)
         case CatalogueInvalid():
             told = f"STILLMOTION_CATALOGUE: {error}."

@@ -12,11 +12,13 @@ from pydantic_settings import BaseSettings
 
 from activities.callbacks.settings import CallbackSettings
 from activities.database.settings import DatabaseSettings
+from activities.encryption.settings import CodecServerSettings, EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
 from activities.prompts.settings import LlmSettings
 from activities.provider.settings import PacingSettings, ProviderSettings
 from activities.sweeping.settings import SweepSettings
+from activities.tracing.settings import TracingSettings
 from workflows.contracts.stack import StackAddress, read_stack
 
 _MODELS: tuple[type[BaseSettings], ...] = (
@@ -27,10 +29,16 @@ _MODELS: tuple[type[BaseSettings], ...] = (
     LlmSettings,
     LedgerSettings,
     CallbackSettings,
+    EncryptionSettings,
+    CodecServerSettings,
     SweepSettings,
+    TracingSettings,
 )
 _OTHERS = {
     "STILLMOTION_DATA_DIR": "Where a `stillmotion dev` keeps its state",
+    "STILLMOTION_METRICS_ADDRESS": "Where Prometheus finds a worker's metrics, as IP:PORT",
+    "STILLMOTION_REPORT_INTERVAL_S": "How often these say what waits and what is held",
+    "OTEL_SERVICE_NAME": "The name of a process in traces, such as stillmotion-worker",
     "STILLMOTION_DEBUG": "1 = print a traceback with each error",
     "TEMPORAL_ADDRESS": "Temporal's host and port",
     "TEMPORAL_NAMESPACE": "Temporal's namespace",
@@ -81,6 +89,8 @@ def _given_by(stack: StackAddress | None) -> dict[str, str]:
     }
     if stack.secret_key_file is not None:
         given["STILLMOTION_SECRET_KEY_FILE"] = stack.secret_key_file
+    if stack.payload_keys_file is not None:
+        given["STILLMOTION_PAYLOAD_KEYS_FILE"] = stack.payload_keys_file
     if stack.live:
         return given
     given["WAVESPEED_BASE_URL"] = stack.provider

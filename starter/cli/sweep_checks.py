@@ -58,7 +58,8 @@ REMEDIES: dict[FindingKind, Remedy] = {
         needs_a_person=False, command="does another program use the provider's key?"
     ),
     FindingKind.HOUSE_LOSS: Remedy(
-        needs_a_person=False, command="compare the model catalogue's prices with the provider's"
+        needs_a_person=False,
+        command="stillmotion models, and compare its prices with the provider's",
     ),
 }
 
@@ -90,7 +91,7 @@ async def sweeper(pool: "Pool | None", temporal: "Client | None") -> str:
     if age > INTERVALS_MAX * every:
         raise Broken(
             f"{told}, though it should run every {every.total_seconds():.0f} s",
-            "stillmotion sweep, and see the worker's log",
+            "stillmotion sweep",
         )
     return f"{told}, every {every.total_seconds():.0f} s"
 

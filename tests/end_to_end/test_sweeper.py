@@ -183,7 +183,7 @@ async def test_a_sweep_is_on_record_in_the_doctor_and_in_the_metrics(stack: Stac
 
     lines = scraped.splitlines()
     gauges = [line for line in lines if line.startswith("stillmotion_findings{")]
-    (repairs,) = [line for line in lines if line.startswith("stillmotion_repairs{")]
+    (repairs,) = [line for line in lines if line.startswith("stillmotion_repairs_total{")]
     (unresolved,) = [line for line in gauges if 'kind="unresolved"' in line]
     checks = {check["name"]: check for check in json.loads(out)["checks"]}
     assert unresolved.endswith(" 0")

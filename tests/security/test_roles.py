@@ -53,7 +53,7 @@ MAY_NOT_READ = {
 MONEY_AND_WORK = (
     *("plans", "subscriptions", "balances", "spending", "reservations", "ledger", "bills"),
     *("submissions", "submission_attempts", "findings", "sweeps", "pacing", "deployment"),
-    *("callbacks", "callback_secrets"),
+    *("callbacks", "callback_secrets", "erasures"),
 )
 """Of these it may read at most."""
 

@@ -32,7 +32,8 @@ async def test_the_doctor_finds_a_sound_stack_sound(cli: Cli) -> None:
         "queue stillmotion",
         *("queue stillmotion-submit", "queue stillmotion-reconcile"),
         *("queue stillmotion-poll", "queue stillmotion-media", "versions"),
-        *("media store", "provider", "webhooks", "pacing", "sweeper", "findings"),
+        *("media store", "provider", "llm", "webhooks", "pacing", "sweeper", "findings"),
+        *("payload keys", "metrics", "traces"),
     ]
 
 

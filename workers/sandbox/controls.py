@@ -21,14 +21,17 @@ async def health(request: Request) -> Response:
 async def log(request: Request) -> Response:
     """`GET /sandbox/log`: what was asked of the sandbox since its data directory was made."""
     _check_loopback(request)
-    store = sandbox_of(request).store
+    sandbox = sandbox_of(request)
+    store = sandbox.store
     counters = store.counters()
     predictions = store.all_predictions()
     return JSONResponse(
         {
             "submits": counters.pop("submits", 0),
             "accepted": len(predictions),
-            "predictions": [_logged(each) for each in predictions],
+            "predictions": [
+                _logged(each) | sandbox.reads.document(each.id) for each in predictions
+            ],
             "requests": counters,
             "chats": store.chats(),
         }
@@ -56,13 +59,21 @@ async def put_faults(request: Request) -> Response:
 
 
 async def clear_faults(request: Request) -> Response:
-    """`DELETE /sandbox/faults[?area=…]`: jobs that hang go on when the job faults are cleared."""
+    """`DELETE /sandbox/faults[?area=…]`: jobs that hang go on when the job faults are cleared.
+
+    `DELETE /sandbox/faults?area=job&match=TEXT` clears none; of the jobs that hang, those go on in
+    whose inputs the text occurs.
+    """
     _check_loopback(request)
     sandbox = sandbox_of(request)
     named = request.query_params.get("area")
     area = AREAS_BY_NAME.get(named) if named else None
     if area is None and named is not None:
         raise Refusal(400, f"the areas are {', '.join(AREAS_BY_NAME)}")
+    match = request.query_params.get("match")
+    if match is not None and area == "job":
+        sandbox.jobs.release_hung(match)
+        return JSONResponse(sandbox.board.document())
     sandbox.board.clear(area)
     if area in (None, "job"):
         sandbox.jobs.release_hung()

@@ -259,6 +259,12 @@ class OtherDurationFault(Fault):
     duration_s: float = Field(default=1.0, gt=0, le=600)
 
 
+class ReadyFault(Fault):
+    """The video is one that was rendered before: a second of 320x180, the same for all."""
+
+    kind: Literal["ready"]
+
+
 class BigFault(Fault):
     """The video is padded to this size: it still plays. Sparse on disk, never held in memory."""
 
@@ -304,6 +310,7 @@ OutputFault = (
     | ExpiredFault
     | OtherSizeFault
     | OtherDurationFault
+    | ReadyFault
     | BigFault
 )
 WebhookFault = WebhookLostFault | WebhookTwiceFault | WebhookLateFault | WebhookForgedFault

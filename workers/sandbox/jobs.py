@@ -18,6 +18,7 @@ from workers.sandbox.faults import (
     HangFault,
     ModeratedFault,
     NoOutputsFault,
+    ReadyFault,
     WebhookForgedFault,
     WebhookLateFault,
     WebhookLostFault,
@@ -26,6 +27,7 @@ from workers.sandbox.faults import (
 )
 from workers.sandbox.inputs import price_usd_micros
 from workers.sandbox.outputs import spoil
+from workers.sandbox.ready import ReadyClip
 from workers.sandbox.records import Bill, Prediction, Status, new_id
 from workers.sandbox.rendering import RenderingStopped, render
 from workers.sandbox.scenes import build_scene, heard_s
@@ -33,7 +35,7 @@ from workers.sandbox.settings import SandboxSettings
 from workers.sandbox.sources import MediaUnusable, Sources
 from workers.sandbox.store import Store
 from workers.sandbox.webhooks import WebhookSender
-from workers.sandbox.wire import prediction_document
+from workers.sandbox.wire import prediction_document, searched_text
 
 MODERATED = 1200
 EXECUTION_FAILED = 1403
@@ -66,6 +68,7 @@ class JobRunner:
         self._webhooks = webhooks
         self._threads = ThreadPoolExecutor(settings.renders_max, "render")
         self._slots = asyncio.Semaphore(settings.renders_max)
+        self._ready = ReadyClip(settings.data_dir / "ready.mp4")
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stops: dict[str, threading.Event] = {}
         self._unhung = asyncio.Event()
@@ -93,10 +96,12 @@ class JobRunner:
         self._tasks[prediction.id].cancel()
         self._end(prediction, Outcome("deleted"))
 
-    def release_hung(self) -> None:
-        """Lets the jobs go on that a fault holds back."""
+    def release_hung(self, match: str = "") -> None:
+        """Lets the jobs go on that a fault holds back, if this text occurs in their inputs."""
         for prediction in self._store.all_predictions():
-            if not prediction.finished and prediction.fault(HangFault):
+            if prediction.finished or not prediction.fault(HangFault):
+                continue
+            if match in searched_text(prediction.model, prediction.input):
                 kept = tuple(each for each in prediction.faults if not isinstance(each, HangFault))
                 self._store.save_prediction(prediction.changed(faults=kept))
         self._unhung.set()
@@ -154,9 +159,11 @@ class JobRunner:
         stop = self._stops[prediction.id]
 
         def produce() -> None:
-            scene = build_scene(model, prediction, media, folder)
             target = self.output_path(prediction)
-            render(scene, target, stop)
+            if prediction.fault(ReadyFault):
+                self._ready.copy_to(target, model, prediction, media)
+            else:
+                render(build_scene(model, prediction, media, folder), target, stop)
             spoil(target, prediction)
 
         await asyncio.get_running_loop().run_in_executor(self._threads, produce)

@@ -41,6 +41,7 @@ async def submit(request: Request) -> Response:
 async def read(request: Request) -> Response:
     """`GET /predictions/{id}/result` and `GET /predictions/{id}`."""
     prediction = _found(request, request.path_params["prediction_id"])
+    sandbox_of(request).reads.note(prediction)
     document = _document(request, prediction)
     if not prediction.finished:
         board = sandbox_of(request).board

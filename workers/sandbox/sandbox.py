@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from workers.sandbox.faultboard import FaultBoard
 from workers.sandbox.jobs import JobRunner
+from workers.sandbox.reads import Reads
 from workers.sandbox.settings import SandboxSettings
 from workers.sandbox.sources import Sources
 from workers.sandbox.store import Store
@@ -36,6 +37,7 @@ class Sandbox:
     board: FaultBoard
     sources: Sources
     jobs: JobRunner
+    reads: Reads
     secret: str
     """Signs webhooks and output URLs."""
 
@@ -81,7 +83,7 @@ def _assembled(settings: SandboxSettings, store: Store, client: httpx.AsyncClien
     webhooks = WebhookSender(client, secret, settings.webhook_retry_s)
     jobs = JobRunner(settings, store, sources, webhooks, secret)
     board = FaultBoard(store.note("faults"), lambda saved: store.save_note("faults", saved))
-    return Sandbox(settings, store, board, sources, jobs, secret)
+    return Sandbox(settings, store, board, sources, jobs, Reads(), secret)
 
 
 def _take(lock: BinaryIO, data_dir: Path) -> None:

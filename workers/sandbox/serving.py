@@ -83,6 +83,8 @@ async def running(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
+        # asyncio sets it for sockets of its own only: without it each reply takes 40 ms more.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with opened(settings) as sandbox:
             server = _Server(_config(app_of(sandbox)))
             task = asyncio.create_task(server.serve(sockets=[listener]))

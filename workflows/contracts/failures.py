@@ -25,6 +25,7 @@ class FailureKind(StrEnum):
     PRICE_ABOVE_QUOTE = "price_above_quote"
     SUBMITS_PAUSED = "submits_paused"
     PLACES_TAKEN = "places_taken"
+    INPUT_UNREADABLE = "input_unreadable"
     PROMPT_REJECTED = "prompt_rejected"
     PROVIDER_REFUSED_INPUT = "provider_refused_input"
     PROVIDER_REFUSED_KEY = "provider_refused_key"
@@ -91,6 +92,12 @@ RULES: dict[FailureKind, Rule] = {
     ),
     FailureKind.SUBMITS_PAUSED: Rule(
         "by itself", "nobody", 6, "An operator paused submits: stillmotion unpause"
+    ),
+    FailureKind.INPUT_UNREADABLE: Rule(
+        "by itself",
+        "nobody",
+        6,
+        "An operator must give every worker the same STILLMOTION_PAYLOAD_KEYS.",
     ),
     FailureKind.PROMPT_REJECTED: Rule(
         "start again",

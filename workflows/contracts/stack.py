@@ -26,6 +26,8 @@ class StackAddress(BaseModel):
     llm: str | None = None
     secret_key_file: str | None = None
     """Holds the key that the callbacks' secrets are encrypted with; only its owner may read it."""
+    payload_keys_file: str | None = None
+    """Holds the keys that payloads are encrypted with, where any were given."""
     limits: dict[str, str] = {}
     """The variables of its catalogue, plan and spending caps: estimates elsewhere need them too."""
     live: bool = False

@@ -160,6 +160,32 @@ async def test_lists_show_the_newest_first(database: Pool, reader: Reader) -> No
     ]
 
 
+async def test_a_page_goes_on_after_the_last_generation_of_the_one_before(
+    database: Pool, reader: Reader
+) -> None:
+    for number in range(5):
+        await a_generation(database, f"gen_{number}")
+    # Those of one transaction are told apart by their ids.
+    await database.execute("UPDATE generations SET created_at = now()")
+
+    pages = list[list[str]]()
+    filters = Filters(user_id="ann", limit=2)
+    while len(pages) < 4 and (page := await reader.find(filters)):
+        pages.append([each.generation_id for each in page])
+        filters = filters._replace(after=pages[-1][-1])
+
+    assert pages == [["gen_4", "gen_3"], ["gen_2", "gen_1"], ["gen_0"]]
+
+
+async def test_a_page_after_somebody_elses_generation_is_empty(
+    database: Pool, reader: Reader
+) -> None:
+    await a_generation(database, "gen_ann")
+    await a_generation(database, "gen_bob", user_id="bob")
+
+    assert await reader.find(Filters(user_id="ann", after="gen_bob")) == []
+
+
 async def test_progress_tells_the_workflows_story_without_a_worker(
     database: Pool, reader: Reader
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,57 @@ async def test_the_newest_assets_come_first_and_no_more_than_asked(
     assets = await library.find(database, store, user_id="ann", limit=2)
 
     assert [asset.generation_id for asset in assets] == ["gen_c", "gen_a"]
+
+
+async def test_a_page_goes_on_after_the_last_asset_of_the_one_before(
+    database: Pool, store: MediaStore
+) -> None:
+    saved_ids = {await saved(database, f"gen_{number}") for number in range(5)}
+    # Those of one transaction are told apart by their ids.
+    await database.execute("UPDATE assets SET created_at = now()")
+
+    pages = list[list[str]]()
+    after: str | None = None
+    while len(pages) < 4 and (
+        page := await library.find(database, store, user_id="ann", limit=2, after=after)
+    ):
+        pages.append([asset.asset_id for asset in page])
+        after = pages[-1][-1]
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert {asset_id for page in pages for asset_id in page} == saved_ids
+
+
+async def test_a_page_after_an_asset_of_somebody_else_is_empty(
+    database: Pool, store: MediaStore
+) -> None:
+    await a_generation(database, "gen_bob", stage=Stage.SAVING, user_id="bob")
+    await save(database, "gen_bob", a_video("gen_bob"))
+    asset_id = await saved(database, "gen_ann")
+
+    assert await library.find(database, store, user_id="bob", after=asset_id) == []
+
+
+@pytest.mark.parametrize(("words", "tag"), [("lighthouse", None), (None, "scene_3")])
+async def test_what_is_rare_is_found_behind_many_newer_ones(
+    database: Pool, store: MediaStore, words: str | None, tag: str | None
+) -> None:
+    """The first ten for each that is wanted are looked through; the rest is for the indexes."""
+    rare = [await saved(database, f"gen_rare_{number}") for number in range(3)]
+    await database.execute("UPDATE assets SET title = 'A lighthouse', tags = '{scene_3}'")
+    for number in range(12):
+        await saved(database, f"gen_{number}")
+
+    newest, *others = reversed(rare)
+
+    async def found(user_id: str, **page: Any) -> list[str]:
+        assets = await library.find(database, store, user_id=user_id, words=words, tag=tag, **page)
+        return [asset.asset_id for asset in assets]
+
+    assert await found("ann", limit=1) == [newest]
+    assert await found("ann", limit=1, after=newest) == others[:1]
+    assert await found("ann", limit=9) == [newest, *others]
+    assert await found("bob") == []
 
 
 async def test_deleting_an_asset_hides_it_and_removes_its_files(

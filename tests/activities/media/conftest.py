@@ -1,6 +1,6 @@
 """Builders of real media files, each with defaults that show only what matters."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from activities.media.settings import MediaSettings
+from activities.media.store import MediaStore
+from tests.s3 import MEDIA_URL, S3, running_s3
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FRAMES_PER_S = 24
@@ -107,3 +109,19 @@ def a_sound(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return _a_sound
+
+
+@pytest.fixture(scope="session")
+async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S3]:
+    """An S3 API with a bucket, shared by the session's tests of buckets."""
+    async with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+async def bucket(s3: S3, monkeypatch: pytest.MonkeyPatch) -> MediaStore:
+    """A store on the bucket, which is empty."""
+    await s3.empty()
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return MediaStore.from_url(MEDIA_URL)

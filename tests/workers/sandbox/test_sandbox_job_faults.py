@@ -69,6 +69,31 @@ async def test_a_hanging_job_ends_when_the_fault_is_cleared(quick: Provider) -> 
     assert (await quick.ended(prediction_id))["status"] == "completed"
 
 
+async def test_one_of_the_hanging_jobs_can_be_let_go(quick: Provider) -> None:
+    await quick.faults(job={"kind": "hang"})
+    first, second = await quick.submit(prompt="the first"), await quick.submit(prompt="the other")
+
+    await quick.http.delete(f"{quick.origin}/sandbox/faults?area=job&match=the%20first")
+
+    assert (await quick.ended(first))["status"] == "completed"
+    assert (await quick.data("GET", f"predictions/{second}"))["status"] == "processing"
+
+
+async def test_the_log_tells_when_an_end_was_read(quick: Provider) -> None:
+    await quick.faults(job={"kind": "hang"})
+    prediction_id = await quick.submit()
+    await quick.data("GET", f"predictions/{prediction_id}/result")
+    [before] = (await quick.log())["predictions"]
+
+    await quick.http.delete(f"{quick.origin}/sandbox/faults?area=job")
+    await quick.ended(prediction_id)
+
+    [after] = (await quick.log())["predictions"]
+    assert (before["reads"], before["end_read_at"]) == (1, None)
+    assert after["reads"] >= 2
+    assert after["created_at"] < after["ended_at"] <= after["end_read_at"] <= after["read_at"]
+
+
 async def test_a_job_keeps_the_faults_of_the_moment_it_was_accepted(quick: Provider) -> None:
     await quick.faults(job={"kind": "failed"})
     prediction_id = await quick.submit()
@@ -163,6 +188,18 @@ async def test_a_video_can_have_another_size_and_another_duration(sandbox: Provi
         video = container.streams.video[0]
         assert (video.width, video.height) == (128, 72)
         assert container.duration == pytest.approx(1_250_000, abs=20_000)
+
+
+async def test_a_clip_that_is_ready_is_the_output_of_every_job(sandbox: Provider) -> None:
+    await sandbox.faults(output={"kind": "ready"})
+
+    first, second = await sandbox.run(prompt="a sunrise"), await sandbox.run(prompt="a storm")
+
+    videos = [(await sandbox.download(each["outputs"][0])).content for each in (first, second)]
+    with av.open(io.BytesIO(videos[0]), "r") as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (320, 180)
+        assert (video.duration or 0) / av.time_base == pytest.approx(1.0, abs=0.1)
+    assert videos[0] == videos[1]
 
 
 async def test_a_big_output_is_a_whole_mp4_that_takes_no_room(quick: Provider) -> None:

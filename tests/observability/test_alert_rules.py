@@ -1,0 +1,60 @@
+"""Every alert has an entry in the runbook that says what to do, and every entry an alert."""
+
+import re
+import shlex
+
+import pytest
+import yaml
+from stacks import REPOSITORY
+
+from starter.cli.app import app
+from tests.observability.rules import (
+    DASHBOARDS,
+    RUNBOOK,
+    alerts,
+    dashboard_queries,
+    runbook_entries,
+)
+
+ENTRIES = runbook_entries()
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_leads_to_its_entry_in_the_runbook(rule: dict[str, dict[str, str]]) -> None:
+    path, _, anchor = rule["annotations"]["runbook"].partition("#")
+
+    assert (REPOSITORY / path) == RUNBOOK
+    assert f"`{rule['alert']}`, {rule['labels']['severity']}." in ENTRIES[anchor]
+    assert rule["annotations"]["summary"]
+
+
+def test_every_entry_of_the_runbook_is_an_alerts() -> None:
+    led_to = [rule["annotations"]["runbook"].partition("#")[2] for rule in alerts()]
+
+    assert sorted(led_to) == sorted(ENTRIES)
+    assert len(set(led_to)) == len(led_to)
+
+
+@pytest.mark.parametrize("anchor", sorted(ENTRIES))
+def test_an_entry_says_what_it_means_what_is_at_risk_where_to_look_and_what_to_type(
+    anchor: str,
+) -> None:
+    entry = ENTRIES[anchor]
+
+    for part in ("Means", "At risk", "Look", "Type"):
+        assert f"- **{part}**: " in entry
+    said = " ".join(entry.split())
+    commands = re.findall(r"`(stillmotion [^`]+)`", said)
+    for command in commands:
+        verb = shlex.split(command)[1]
+        assert verb in app.resolved_commands() or command.startswith("stillmotion-"), command
+
+
+def test_every_dashboard_has_its_queries_and_the_datasource_that_is_provisioned() -> None:
+    provisioned = REPOSITORY / "deploy/grafana/provisioning/datasources/prometheus.yml"
+    (source,) = yaml.safe_load(provisioned.read_text("utf-8"))["datasources"]
+
+    for name in ("generations", "money", "workers"):
+        text = (DASHBOARDS / f"{name}.json").read_text("utf-8")
+        assert set(re.findall(r'"uid": "(\w+)"\n', text)) == {source["uid"]}
+    assert len(dashboard_queries()) > 30
