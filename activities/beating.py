@@ -53,27 +53,43 @@ async def pause(seconds: float, wake: asyncio.Event | None = None) -> None:
     Raises:
         ApplicationError: the worker stops; another one goes on.
     """
-    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
-    waits = {stopping} if wake is None else {stopping, asyncio.create_task(_woken(wake))}
+    interval_s = beat_interval_s()
+    while seconds > 0:
+        if await _interrupted(min(seconds, interval_s), wake):
+            return
+        activity.heartbeat()
+        seconds -= interval_s
+
+
+async def _interrupted(seconds: float, wake: asyncio.Event | None) -> bool:
+    """Whether `wake` was set within this time. Without one no task is made: thousands wait so."""
     try:
-        interval_s = beat_interval_s()
-        while seconds > 0:
-            ended, _ = await asyncio.wait(
-                waits, timeout=min(seconds, interval_s), return_when=asyncio.FIRST_COMPLETED
-            )
-            if stopping in ended:
-                raise ApplicationError(
-                    "The worker stops; another one goes on waiting.",
-                    type="WorkerStops",
-                    category=ApplicationErrorCategory.BENIGN,
-                )
-            if ended:
-                return
-            activity.heartbeat()
-            seconds -= interval_s
+        async with asyncio.timeout(seconds):
+            await (_stops() if wake is None else _stops_unless(wake))
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _stops() -> None:
+    await activity.wait_for_worker_shutdown()
+    raise ApplicationError(
+        "The worker stops; another one goes on waiting.",
+        type="WorkerStops",
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+async def _stops_unless(wake: asyncio.Event) -> None:
+    """Return when `wake` is set, unless the worker stops first."""
+    stopping, woken = asyncio.create_task(_stops()), asyncio.create_task(_woken(wake))
+    try:
+        await asyncio.wait({stopping, woken}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            stopping.result()
     finally:
-        for each in waits:
-            each.cancel()
+        stopping.cancel()
+        woken.cancel()
 
 
 async def _woken(wake: asyncio.Event) -> None:

@@ -29,8 +29,8 @@ ORDER BY created_at;
 -- name: generations
 -- Each as the sample stands, which the real admission has made. The odd ones failed, of another product and operation.
 INSERT INTO generations (generation_id, user_id, idempotency_key, request_hash, request, operation, source, model,
-                         stage, stage_at, last_seq, inputs, terms, body, prompt, prompt_by, prediction_id, failure, created_at,
-                         completed_at, runs)
+                         stage, stage_at, last_seq, inputs, terms, body, prompt, prompt_by, prediction_id, failure,
+                         created_at, completed_at, runs)
 SELECT w.generation_id, w.user_id, 'key-' || w.n, s.request_hash, s.request,
        CASE WHEN w.is_odd THEN 'talking-avatar' ELSE 'image-to-video' END,
        CASE WHEN w.is_odd THEN 'podcast_maker' ELSE 'video_studio' END, s.model,

@@ -51,7 +51,7 @@ class Gauges:
 
     def tell(self, values: Mapping[Labels, float]) -> None:
         """What is now; whatever was told before and is not there is 0."""
-        for labels in ():
+        for labels in self._known - values.keys():
             self._gauge.set(0, dict(labels))
         for labels, value in values.items():
             self._gauge.set(value, dict(labels))

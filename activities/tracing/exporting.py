@@ -237,8 +237,7 @@ def _carrier(context: Context | None) -> Carrier:
 
 
 def _ids_of(seed: str) -> tuple[int, int]:
-    import os
-    digest = os.urandom(32)
+    digest = hashlib.sha256(f"stillmotion trace {seed}".encode()).digest()
     return int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
 
 

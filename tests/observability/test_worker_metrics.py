@@ -31,6 +31,7 @@ from tests.observability.rules import (
     sdk_names,
 )
 from workers.stack import environment_of
+from workflows.contracts.queues import TaskQueue
 from workflows.contracts.stages import Stage
 
 pytestmark = pytest.mark.slow
@@ -114,7 +115,6 @@ def value_of(scraped: str, name: str, **labels: str) -> float:
         ("stillmotion_llm_requests_total", {"outcome": "answered"}, 1),
         ("stillmotion_detection_delay_seconds_count", {}, 4),
         ("stillmotion_report_up", {}, 2),
-        ("stillmotion_queue_pollers", {}, 6),
         ("stillmotion_submits_paused_seconds", {}, 0),
     ],
 )
@@ -124,7 +124,8 @@ def test_a_load_is_counted(loaded: Loaded, name: str, labels: dict[str, str], va
 
 
 async def test_what_was_booked_is_what_the_metrics_say(loaded: Loaded, traced_stack: Stack) -> None:
-    booked = await traced_stack.value("SELECT sum(settled_usd_micros) FROM balances")
+    query = "SELECT sum(settled_usd_micros) FROM balances WHERE user_id = $1"
+    booked = await traced_stack.value(query, USER)
     held = value_of(loaded.scraped, "stillmotion_reserved_usd_micros_total")
 
     assert value_of(loaded.scraped, "stillmotion_settled_usd_micros_total") == booked
@@ -146,6 +147,12 @@ def test_every_metric_of_an_alert_or_a_dashboard_is_exposed_or_one_of_the_sdks(
 
 
 SDK = sdk_names()
+
+
+def test_each_queue_is_told_with_who_polls_it_and_what_waits(loaded: Loaded) -> None:
+    for queue in TaskQueue:
+        assert value_of(loaded.scraped, "stillmotion_queue_pollers", queue=queue.value) >= 1
+        assert f'stillmotion_queue_backlog{{kind="activity",queue="{queue}"}}' in loaded.scraped
 
 
 def test_no_metric_names_a_generation_a_user_a_file_or_an_address(loaded: Loaded) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import JsonValue
 
@@ -104,3 +105,19 @@ async def test_the_sandbox_refuses_what_the_provider_refuses(sandbox: WaveSpeed)
 async def test_the_account_has_credit_and_a_webhook_secret(sandbox: WaveSpeed) -> None:
     assert await sandbox.balance() > 0
     assert (await sandbox.webhook_secret()).get_secret_value().startswith("whsec_")
+
+
+async def test_more_calls_than_connections_wait_in_turn_instead_of_failing(
+    sandbox_url: str,
+) -> None:
+    hasty = settings_for(sandbox_url).model_copy(update={"connect_timeout_s": 0.3})
+    slow = {"poll": {"kind": "slow", "delay_s": 0.2}}
+    controls = sandbox_url.replace("/api/v3", "/sandbox/faults")
+    async with WaveSpeed(hasty) as client, httpx.AsyncClient(trust_env=False) as http:
+        await http.post(controls, json=slow)
+
+        looks = [client.prediction(f"{number:032x}") for number in range(400)]
+        outcomes = await asyncio.gather(*looks, return_exceptions=True)
+
+        await http.delete(controls)
+    assert {type(each) for each in outcomes} == {errors.NotFound}
