@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 BEATS_PER_TIMEOUT = 4
 """A beat may be lost or late. The SDK sends at most one in 0.8 of the timeout, whatever we do."""
+
+HANDED_OVER_AFTER = timedelta(seconds=1)
+"""By when another worker goes on with what a stopping one hands over."""
 
 _INTERVAL_S = 5.0
 """Where there is no timeout, as in a script."""
@@ -76,6 +80,8 @@ async def _stops() -> None:
     raise ApplicationError(
         "The worker stops; another one goes on waiting.",
         type="WorkerStops",
+        # Whoever waits through many releases is not to wait longer for the next worker each time.
+        next_retry_delay=HANDED_OVER_AFTER,
         category=ApplicationErrorCategory.BENIGN,
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.figures import Figure, Goal, Verdict
 from benchmarks.report import Report, told
@@ -20,7 +21,7 @@ _FLOOR = 1e-3
 
 
 def plot(report: Report, path: Path) -> None:
-    """Draw minimum, median and maximum of every figure with a goal, in units of the goal; 1 is the goal."""
+    """Draw minimum, median and maximum of every figure with a goal, in units of that goal."""
     judged = [figure for figure in report.figures if figure.goal is not None]
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "stillmotion"
@@ -31,6 +32,11 @@ def plot(report: Report, path: Path) -> None:
         _draw(axes, row, figure, figure.verdict(report.scale))
     axes.axvline(1, color="#111827", linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}x"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    left, right = axes.get_xlim()
+    axes.set_xlim(min(left, 0.5), max(right, 2))
     axes.set_yticks(range(len(judged)), [_label(figure) for figure in reversed(judged)])
     axes.set_xlabel(
         "how many times better than its goal (minimum, median, maximum): right of the line"

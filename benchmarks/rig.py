@@ -77,6 +77,7 @@ class Rig:
             yield child
         finally:
             child.kill()
+            await child.wait()
             await child.stop()
 
     async def _polls(self, child: Child) -> bool:

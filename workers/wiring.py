@@ -184,9 +184,7 @@ async def wire(
         # Of workers that were killed on this host: each could have left a whole film.
         await store.sweep_scratch()
         inputs = Inputs(pool, store, settings.media)
-        llm: Llm | None = None
-        if settings.llm.is_configured:
-            llm = await stack.enter_async_context(Llm(settings.llm, tell=metrics.asked))
+        llm = await _llm(settings.llm, metrics, stack)
         submissions = Submissions(
             pool,
             client,
@@ -202,9 +200,10 @@ async def wire(
             heartbeat_timeout_s=settings.worker.heartbeat_timeout_s,
             callbacks=settings.callbacks,
         )
-        bills, findings = Bills(pool, client), Findings(pool)
         yield Activities(
-            ledger=LedgerActivities(pool=pool, admission=admission, bills=bills, metrics=metrics),
+            ledger=LedgerActivities(
+                pool=pool, admission=admission, bills=Bills(pool, client), metrics=metrics
+            ),
             prompts=PromptActivities(pool, inputs, Writer(llm)),
             provider=replace(
                 _provider(settings.provider, pool, client, store, submissions), metrics=metrics
@@ -214,22 +213,44 @@ async def wire(
             ),
             library=LibraryActivities(pool, inputs),
             batches=BatchActivities(pool, BatchAdmission(pool, admission)),
-            sweeps=SweepActivities(
-                pool=pool,
-                submissions=submissions,
-                bills=bills,
-                strays=Strays(pool, client, bills, findings),
-                tidying=Tidying(pool, store, findings),
-                grace_s=settings.sweeps.sweep_grace_s,
-            ),
-            callbacks=CallbackActivities(
-                callbacks=Callbacks(pool),
-                notices=await stack.enter_async_context(Notices(settings.database)),
-                teller=Teller(
-                    Signers(pool, settings.callbacks), callback_policy(settings.callbacks)
-                ),
-            ),
+            sweeps=_sweeps(settings.sweeps, pool, client, store, submissions),
+            callbacks=await _callbacks(settings, pool, stack),
         )
+
+
+async def _llm(settings: LlmSettings, metrics: Instruments, stack: AsyncExitStack) -> Llm | None:
+    """Who writes the prompts of scenes; None where nobody is configured."""
+    if not settings.is_configured:
+        return None
+    return await stack.enter_async_context(Llm(settings, tell=metrics.asked))
+
+
+def _sweeps(
+    settings: SweepSettings,
+    pool: Pool,
+    client: WaveSpeed,
+    store: MediaStore,
+    submissions: Submissions,
+) -> SweepActivities:
+    """What looks after whatever a crash left behind."""
+    bills, findings = Bills(pool, client), Findings(pool)
+    return SweepActivities(
+        pool=pool,
+        submissions=submissions,
+        bills=bills,
+        strays=Strays(pool, client, bills, findings),
+        tidying=Tidying(pool, store, findings),
+        grace_s=settings.sweep_grace_s,
+    )
+
+
+async def _callbacks(settings: Settings, pool: Pool, stack: AsyncExitStack) -> CallbackActivities:
+    """What tells receivers; its notices stay open with `stack`."""
+    return CallbackActivities(
+        callbacks=Callbacks(pool),
+        notices=await stack.enter_async_context(Notices(settings.database)),
+        teller=Teller(Signers(pool, settings.callbacks), callback_policy(settings.callbacks)),
+    )
 
 
 def _provider(

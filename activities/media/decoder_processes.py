@@ -117,6 +117,17 @@ class _Forked:
             transport.close()
 
 
+def _can_fork() -> bool:
+    """Whether the system has what the host needs: Linux, whose containers may forbid it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
 class Decoders:
     """Forks decoders from a host, which is started when it is first needed, and again if it died.
 
@@ -137,7 +148,7 @@ class Decoders:
 
     async def start(self, arguments: Sequence[str]) -> DecoderProcess:
         """As `start_process`. Where there is no way to fork from a host, that is what it does."""
-        if sys.platform != "linux":
+        if not _can_fork():
             return await start_process(arguments)
         control, kill_host = await self._ready()
         asked, given = socket.socketpair()

@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.beating import beat_interval_s, heartbeats, pause
+from activities.beating import HANDED_OVER_AFTER, beat_interval_s, heartbeats, pause
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ async def test_a_pause_is_handed_over_when_the_worker_stops(
 
     environment.worker_shutdown()
 
-    with pytest.raises(ApplicationError, match="another one goes on waiting"):
+    with pytest.raises(ApplicationError, match="another one goes on waiting") as raised:
         await waiting
+    assert raised.value.next_retry_delay == HANDED_OVER_AFTER
 
 
 async def test_a_cancelled_pause_ends_as_cancelled(environment: ActivityEnvironment) -> None:

@@ -5,7 +5,6 @@ import base64
 import json
 import logging
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from activities.encryption.codec import EncryptionCodec
 from activities.encryption.keys import parse_keys
 from workers.codec_server.app import BODY_SIZE_BYTES_MAX, Access, create_app
 
-TOKEN = secrets.token_hex(16)
-KEY = base64.b64encode(os.urandom(32)).decode()
+TOKEN = "a-token-of-the-tests"
+KEY = base64.b64encode(bytes([1]) * 32).decode()
 PROMPT = Payload(metadata={"encoding": b"json/plain"}, data=b'"a lighthouse"')
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 UI = "https://temporal.example"
