@@ -73,7 +73,9 @@ async def deployment(temporal_server: str) -> AsyncIterator[Deployment]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stillmotion-image-")))
         await asyncio.to_thread(unpack_image, folder)
-        directory = await stack.enter_async_context(DataDirectory(folder / "servers"))
+        # A folder of its own: where root may not enter a user namespace, `nobody` has to reach it.
+        servers = stack.enter_context(tempfile.TemporaryDirectory(prefix="stillmotion-servers-"))
+        directory = await stack.enter_async_context(DataDirectory(Path(servers)))
         server = await stack.enter_async_context(EmbeddedPostgres(directory))
         sockets = await _prepare_postgres(described["postgres"], server)
         store = await stack.enter_async_context(_store(described["store-bucket"]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -349,8 +350,9 @@ async def test_no_connection_is_held_and_heartbeats_go_out_while_the_llm_thinks(
     await desk.reserved()
     await sandbox.faults(chat={"kind": "slow", "delay_s": 20})
     async with connect(settings_for_database(database_url, connections_max=1)) as narrow:
-        environment, beats = ActivityEnvironment(), list[object]()
-        environment.on_heartbeat = lambda *details: beats.append(details)
+        environment, beaten = ActivityEnvironment(), asyncio.Event()
+        environment.info = replace(environment.info, heartbeat_timeout=timedelta(seconds=0.4))
+        environment.on_heartbeat = lambda *_: beaten.set()
         prompts = PromptActivities(narrow, inputs, desk.prompts.writer)
         building = asyncio.create_task(
             environment.run(prompts.build_prompt, ForGeneration(generation_id="gen_one"))
@@ -361,7 +363,7 @@ async def test_no_connection_is_held_and_heartbeats_go_out_while_the_llm_thinks(
         row = await narrow.fetchval("SELECT stage FROM generations")
 
         assert (row, building.done()) == ("prompting", False)
-        assert beats
+        await asyncio.wait_for(beaten.wait(), 10)
         building.cancel()
         with pytest.raises(asyncio.CancelledError):
             await building

@@ -110,8 +110,8 @@ async def test_the_account_has_credit_and_a_webhook_secret(sandbox: WaveSpeed) -
 async def test_more_calls_than_connections_wait_in_turn_instead_of_failing(
     sandbox_url: str,
 ) -> None:
-    hasty = settings_for(sandbox_url, connect_timeout_s=0.3)
-    slow = {"poll": {"kind": "slow", "delay_s": 0.2}}
+    hasty = settings_for(sandbox_url, connect_timeout_s=1.5)
+    slow = {"poll": {"kind": "slow", "delay_s": 0.6}}
     controls = sandbox_url.replace("/api/v3", "/sandbox/faults")
     async with WaveSpeed(hasty) as client, httpx.AsyncClient(trust_env=False) as http:
         await http.post(controls, json=slow)
