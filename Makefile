@@ -16,7 +16,7 @@ test: .venv/.ready  ## the whole suite
 test-tools: .venv/.ready  ## tests that need root, Prometheus or docker-compose too; skipped, with the reason, without
 	$(BIN)/pytest -n 2 --dist loadfile -m tools $(PYTEST)
 
-check: .venv/.ready  ## format, lint, types, rooms
+check: .venv/.bench  ## format, lint, types, rooms; the types of the benchmarks too, so with their libraries
 	$(BIN)/ruff format --check $(ROOMS)
 	$(BIN)/ruff check $(ROOMS)
 	$(BIN)/basedpyright
