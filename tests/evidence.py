@@ -57,7 +57,11 @@ PROMISES = (
         ("test_ambiguities.py", "test_killed_and_frozen.py"),
     ),
     Promise("weather", "each weather of the provider has its kind", ("test_weather.py",)),
-    Promise("sweeper", "what a crash leaves behind is found", ("test_sweeper.py",)),
+    Promise(
+        "sweeper",
+        "what a crash leaves behind is found",
+        ("test_sweeper.py", "test_batch_cancelled.py"),
+    ),
     Promise(
         "chaos-300",
         "300 generations under mixed faults and kills: nothing double, all accounted for",

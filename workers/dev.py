@@ -25,6 +25,7 @@ from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
+from activities.encryption.keys import with_kept
 from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.prompts.settings import LlmSettings
@@ -95,7 +96,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             provider=provider,
             llm=llm,
             secret_key_file=str(_secret_key(directory)),
-            payload_keys_file=_payload_keys(directory),
+            payload_keys_file=payload_keys(directory),
             limits=_limits(),
             live=live is not None,
         )
@@ -166,17 +167,19 @@ def _secret_key(directory: DataDirectory) -> Path:
     return path
 
 
-def _payload_keys(directory: DataDirectory) -> str | None:
+def payload_keys(directory: DataDirectory) -> str | None:
     """The file of the keys of this stack's payloads; None where nobody ever gave any.
 
-    Those of the environment are kept, since the histories of this stack outlive it.
+    Those of the environment are kept, since the histories of this stack outlive it, and those that
+    it no longer has too: the file may be their only copy.
 
     Raises:
         ValueError: keys were given that can't be used.
     """
     given, kept = EncryptionSettings(), directory.path / PAYLOAD_KEYS_FILE
     if given.payload_keys is not None:
-        _write_secret(kept, given.payload_keys.get_secret_value())
+        before = kept.read_text("ascii") if kept.exists() else ""
+        _write_secret(kept, with_kept(given.payload_keys.get_secret_value(), before))
     elif given.payload_keys_file is not None:
         given.keys()
         return str(given.payload_keys_file.resolve())

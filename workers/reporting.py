@@ -54,7 +54,8 @@ class Gauges:
         for labels in self._known - values.keys():
             self._gauge.set(0, dict(labels))
         for labels, value in values.items():
-            self._gauge.set(value, dict(labels))
+            # The SDK takes none below 0, which a 30-day sum is once a loss has left it first.
+            self._gauge.set(max(0, value), dict(labels))
         self._known |= values.keys()
 
 

@@ -55,7 +55,7 @@ def parse_keys(text: str) -> KeyRing:
     Raises:
         KeysUnusable: an entry is none, or an id stands twice.
     """
-    entries = [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
+    entries = _entries(text)
     if not entries:
         raise KeysUnusable(f"no key; allowed: ID:BASE64,ID:BASE64; {MAKE_ONE}")
     ciphers: dict[str, AESGCM] = {}
@@ -69,6 +69,19 @@ def parse_keys(text: str) -> KeyRing:
             raise KeysUnusable(f"key {place}: the id {key_id!r} stands twice")
         ciphers[key_id] = AESGCM(key)
     return KeyRing(None if entries[0] == NO_KEY else next(iter(ciphers)), ciphers)
+
+
+def with_kept(given: str, kept: str) -> str:
+    """The keys `given`, and after them those of `kept` whose ids they lack."""
+    listed = _entries(given)
+    ids = {entry.partition(":")[0] for entry in listed} | {NO_KEY}
+    return ",".join(
+        [*listed, *(each for each in _entries(kept) if each.partition(":")[0] not in ids)]
+    )
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
 
 
 def _key(place: int, entry: str) -> tuple[str, bytes]:
@@ -93,7 +106,8 @@ def _key(place: int, entry: str) -> tuple[str, bytes]:
 class KeyFile:
     """Keys in a file, read again when it changes: a rotation needs no restart.
 
-    What can't be used then is told in the log, and the keys from before stay in force.
+    What can't be used then is told in the log, once, and the keys from before stay in force until
+    it can.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,20 +117,26 @@ class KeyFile:
             KeysUnusable: it can't be read, or holds no such keys.
         """
         self._path = path
-        self._ring = self._read()
+        # First, so that what is written while it is read counts as a change.
         self._seen = self._stamp()
+        self._ring = self._read()
+        self._is_refused = False
 
     def __call__(self) -> KeyRing:
         """The keys that the file holds now."""
         seen = self._stamp()
-        if seen != self._seen:
-            self._seen = seen
-            try:
-                self._ring = self._read()
-            except KeysUnusable as error:
+        is_new, self._seen = seen != self._seen, seen
+        if not is_new and not self._is_refused:
+            return self._ring
+        try:
+            self._ring = self._read()
+        except KeysUnusable as error:
+            self._is_refused = True
+            if is_new:
                 log.error("payload keys not read again: %s", error)  # noqa: TRY400 - told whole
-            else:
-                log.info("payload keys read again, the first is %s", self._ring.first)
+        else:
+            self._is_refused = False
+            log.info("payload keys read again, the first is %s", self._ring.first)
         return self._ring
 
     def _read(self) -> KeyRing:
@@ -127,10 +147,10 @@ class KeyFile:
             raise KeysUnusable(f"the file can't be read: {why}") from None
         return parse_keys(text)
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _stamp(self) -> tuple[int, ...] | None:
         """What tells one state of the file from another; None where there is no file."""
         try:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size

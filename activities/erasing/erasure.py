@@ -14,7 +14,9 @@ from activities.database.pool import Pool
 from activities.erasing.histories import Histories
 from activities.erasing.rows import (
     Belongings,
+    ErasedInPart,
     Prediction,
+    StillRunning,
     Uncovered,
     belongings_of,
     erase_rows,
@@ -30,11 +32,9 @@ ROUNDS_MAX = 5
 RETENTION = timedelta(days=8)
 """The provider keeps predictions for 7 days (providers.md A11); a clock may be off by one."""
 
-FOLDERS = ("outputs", "posters")
-"""Where all that lies under the owner's hash is deleted, named by a row or not. Inputs are deleted
-by their rows, and what was stored before we began: another upload may be under way."""
-
-INPUTS = "inputs"
+FOLDERS = ("outputs", "posters", "inputs")
+"""Where all that was stored under the owner's hash before we began is deleted, named by a row or
+not. What came later goes by its row only: an upload, or a paid video, may be under way."""
 
 
 class Provider(Protocol):
@@ -85,6 +85,7 @@ class Erasure:
 
         Raises:
             StillRunning: generations or batches go on; nothing was erased.
+            ErasedInPart: the same, begun after histories, predictions or files were erased.
             asyncpg.InsufficientPrivilegeError: the database user may not; nothing was erased.
             HistoriesLeft, NotSettling: it is to be erased again.
             RPCError, MediaError: Temporal or the store gave no answer; the same.
@@ -93,22 +94,37 @@ class Erasure:
         await require_owner(self._pool)
         counts: dict[str, int] = {"histories": 0, "predictions": 0, "files": 0}
         for _ in range(ROUNDS_MAX):
-            belongings = await belongings_of(self._pool, user_id)
-            counts["histories"] += await self._histories.delete(
-                belongings.runs, belongings.batches, belongings.owner
-            )
-            forgotten, kept = await self._forget_predictions(belongings.predictions)
-            counts["predictions"] += forgotten
-            counts["files"] += await self._delete_files(belongings, began)
             try:
-                done = await erase_rows(self._pool, user_id, belongings, counts)
+                return await self._round(user_id, began, counts)
             except Uncovered:
                 continue
-            pseudonym, told = done or (None, counts)
-            return Erased(
-                pseudonym=pseudonym, counts=told, remains=_remains(belongings, kept, pseudonym)
-            )
+            except StillRunning as error:
+                if any(counts.values()):
+                    raise ErasedInPart(error.generations, error.batches) from error
+                raise
         raise NotSettling(f"something of the user came up {ROUNDS_MAX} times meanwhile")
+
+    async def _round(self, user_id: str, began: datetime, counts: dict[str, int]) -> Erased:
+        """Erase what there is now, and add it to `counts` at once.
+
+        Raises:
+            Uncovered: more came up meanwhile.
+            StillRunning: what goes on; `counts` tell whether anything was erased.
+        """
+        belongings = await belongings_of(self._pool, user_id)
+        counts["histories"] += await self._histories.delete(
+            belongings.runs, belongings.batches, belongings.owner
+        )
+        forgotten, kept = await self._forget_predictions(belongings.predictions)
+        counts["predictions"] += forgotten
+        # Temporal and the provider took their time: what began in it may use these inputs.
+        await belongings_of(self._pool, user_id)
+        counts["files"] += await self._delete_files(belongings, began)
+        done = await erase_rows(self._pool, user_id, belongings, counts)
+        pseudonym, told = done or (None, counts)
+        return Erased(
+            pseudonym=pseudonym, counts=told, remains=_remains(belongings, kept, pseudonym)
+        )
 
     async def _forget_predictions(
         self, predictions: tuple[Prediction, ...]
@@ -117,7 +133,7 @@ class Erasure:
         forgotten, kept = 0, dict[str, int]()
         since = datetime.now(UTC) - RETENTION
         for each in predictions:
-            if each.accepted_at < since:
+            if each.known_at < since:
                 continue
             why = await self._why_kept(each)
             if why is None:
@@ -142,10 +158,9 @@ class Erasure:
     async def _delete_files(self, belongings: Belongings, began: datetime) -> int:
         keys = set(belongings.files)
         for folder in FOLDERS:
-            keys |= {each.key async for each in self._store.list(f"{folder}/{belongings.owner}")}
-        async for each in self._store.list(f"{INPUTS}/{belongings.owner}"):
-            if each.modified_at < began:
-                keys.add(each.key)
+            async for each in self._store.list(f"{folder}/{belongings.owner}"):
+                if each.modified_at < began:
+                    keys.add(each.key)
         for key in keys:
             await self._store.delete(key)
         return len(keys)
@@ -160,6 +175,16 @@ def _remains(
             f"Amounts, times, models and ids stay in the books under {pseudonym}: what was spent"
             " must add up."
         )
+        told.append(
+            "What was under way when it was cancelled may store a file later: erase again a day"
+            " later, which deletes such a file too."
+        )
+    if belongings.in_doubt:
+        told.append(
+            f"The outcome of {belongings.in_doubt} submissions is not known: the addresses of the"
+            " inputs sent with them, which don't name the user, stay, so that a late bill is"
+            " found. What the provider made of them it drops 7 days later."
+        )
     told += [
         f"The provider keeps {many} predictions until it drops them, 7 days after they were made:"
         f" {why}."
@@ -171,6 +196,10 @@ def _remains(
             f"{len(own)} workflow ids that callers chose themselves stay as they are: an id is"
             " used once for ever."
         )
+    told.append(
+        "Workflows that others started on Temporal, and that were refused because their request"
+        " could not be read, bear nobody's name: their histories go with the namespace's retention."
+    )
     told.append(
         "Backups of the database, the media store and Temporal, archived histories and what"
         " receivers of callbacks and the LLM's provider were sent are not reached from here."

@@ -3,10 +3,21 @@
 INSERT INTO erasures (pseudonym, counts) SELECT pseudonym, counts FROM erasures WHERE false;
 
 -- name: generations
--- A user's generations, with what leads to their histories and predictions.
-SELECT g.generation_id, g.stage, g.runs, s.prediction_id, s.base_url, s.accepted_at
+-- A user's generations, with what leads to their histories, and what became of their submissions.
+SELECT g.generation_id, g.stage, g.runs, coalesce(s.state IN ('sending', 'unknown'), false) AS in_doubt
 FROM generations g LEFT JOIN submissions s USING (generation_id)
 WHERE g.user_id = $1 ORDER BY g.generation_id;
+
+-- name: predictions
+-- A user's predictions, strays as well, each with a time at which it was there.
+SELECT s.prediction_id, s.base_url, s.accepted_at AS known_at
+FROM submissions s JOIN generations g USING (generation_id)
+WHERE g.user_id = $1 AND s.prediction_id IS NOT NULL
+UNION ALL
+SELECT b.prediction_id, b.base_url, b.ended_at
+FROM bills b JOIN generations g USING (generation_id)
+WHERE g.user_id = $1 AND NOT EXISTS (SELECT FROM submissions s WHERE s.prediction_id = b.prediction_id)
+ORDER BY 1;
 
 -- name: batches
 -- A user's batches.
@@ -44,8 +55,12 @@ SELECT set_config('stillmotion.erasing', 'on', true);
 UPDATE events SET data = '{}' WHERE generation_id = ANY ($1::text[]) AND data <> '{}';
 
 -- name: blank_submissions
--- What was sent, and where the inputs lay.
-UPDATE submissions SET payload = NULL, staged_url = 'erased:' || generation_id WHERE generation_id = ANY ($1::text[]);
+-- What was sent, and where the inputs lay. That stays where nobody knows the outcome: a prediction that turns up, and
+-- its bill, are known by it. It bears the generation's digest and a nonce, nothing of the user.
+UPDATE submissions
+SET payload = NULL,
+    staged_url = CASE WHEN state IN ('sending', 'unknown') THEN staged_url ELSE 'erased:' || generation_id END
+WHERE generation_id = ANY ($1::text[]);
 
 -- name: blank_attempts
 -- What was seen of each attempt.

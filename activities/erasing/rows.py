@@ -27,12 +27,17 @@ class StillRunning(Exception):
         self.batches = tuple(batches)
 
 
+class ErasedInPart(StillRunning):
+    """The same, of what began after a part was erased: what had ended is erased already."""
+
+
 class Prediction(NamedTuple):
     """A job of the user at the provider."""
 
     prediction_id: str
     base_url: str
-    accepted_at: datetime
+    known_at: datetime
+    """When it was there: accepted, or, of a stray, found."""
 
 
 class Belongings(NamedTuple):
@@ -45,6 +50,8 @@ class Belongings(NamedTuple):
     batches: tuple[str, ...]
     predictions: tuple[Prediction, ...]
     files: frozenset[str]
+    in_doubt: int
+    """Submissions of which nobody knows whether the provider took them."""
 
 
 class Uncovered(Exception):
@@ -70,6 +77,7 @@ async def belongings_of(pool: Pool, user_id: str) -> Belongings:
         owner = await user_hash(connection, user_id)
         rows = await connection.fetch(SQL["generations"], user_id)
         batches = await connection.fetch(SQL["batches"], user_id)
+        predictions = await connection.fetch(SQL["predictions"], user_id)
         files = await connection.fetch(SQL["files"], user_id)
     running = [row["generation_id"] for row in rows if Stage(row["stage"]) not in TERMINAL]
     going_on = [row["batch_id"] for row in batches if BatchState(row["state"]) in _OPEN_BATCH]
@@ -80,11 +88,11 @@ async def belongings_of(pool: Pool, user_id: str) -> Belongings:
         runs={row["generation_id"]: tuple(row["runs"]) for row in rows},
         batches=tuple(row["batch_id"] for row in batches),
         predictions=tuple(
-            Prediction(row["prediction_id"], row["base_url"], row["accepted_at"])
-            for row in rows
-            if row["prediction_id"] is not None
+            Prediction(row["prediction_id"], row["base_url"], row["known_at"])
+            for row in predictions
         ),
         files=frozenset(row["key"] for row in files if row["key"] is not None),
+        in_doubt=sum(row["in_doubt"] for row in rows),
     )
 
 
@@ -134,9 +142,12 @@ async def erase_rows(
 
 
 async def _require_covered(connection: Connection, user_id: str, covered: Belongings) -> None:
-    """Hold the rows that lead elsewhere, and raise Uncovered where there are others by now."""
-    generations = await connection.fetch(SQL["lock_generations"], user_id)
+    """Hold the rows that lead elsewhere, and raise Uncovered where there are others by now.
+
+    Batches first, as everybody who locks a batch and its generations does.
+    """
     batches = await connection.fetch(SQL["lock_batches"], user_id)
+    generations = await connection.fetch(SQL["lock_generations"], user_id)
     files = await connection.fetch(SQL["lock_files"], user_id)
     if (
         {row["generation_id"] for row in generations} != set(covered.runs)

@@ -78,9 +78,10 @@ FROM (SELECT generation_id, terms FROM generations
       ORDER BY completed_at DESC LIMIT $3) AS r;
 
 -- name: set_prompt
--- The prompt is made once: a second one is not taken. What there is to say of it goes to readers.
+-- The prompt is made once: a second one is not taken. What there is to say of it goes to readers. One that comes after
+-- the end is nobody's: its user may be erased.
 UPDATE generations SET prompt = $2, prompt_by = $3, warnings = $4
-WHERE generation_id = $1 AND prompt IS NULL;
+WHERE generation_id = $1 AND prompt IS NULL AND stage NOT IN ('completed', 'failed', 'cancelled');
 
 -- name: set_prediction
 -- The provider's id, for readers.

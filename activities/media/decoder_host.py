@@ -72,16 +72,34 @@ class Host:
         )
         if not packet:
             raise EOFError
+        try:
+            job = self._start(packet, descriptors)
+        except (OSError, ValueError):
+            # Out of processes or descriptors: who asked sees its socket close, the others go on.
+            for descriptor in descriptors:
+                with suppress(OSError):
+                    os.close(descriptor)
+            return
+        self._wanted.add(job.pid)
+        self._when(job.exited, lambda: self._tell(job))
+        self._when(job.asker, lambda: self._kill(job))
+
+    def _start(self, packet: bytes, descriptors: list[int]) -> _Job:
         asker, output, errors = descriptors
+        # Before there is a child: nothing that the child raises may come back to here.
+        arguments: list[str] = json.loads(packet)
         pid = os.fork()
         if pid == 0:
-            self._become_decoder(json.loads(packet), output, errors)
+            self._become_decoder(arguments, output, errors)
+        try:
+            exited = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         os.close(output)
         os.close(errors)
-        job = _Job(pid, os.pidfd_open(pid), asker)
-        self._wanted.add(pid)
-        self._when(job.exited, lambda: self._tell(job))
-        self._when(asker, lambda: self._kill(job))
+        return _Job(pid, exited, asker)
 
     def _tell(self, job: _Job) -> None:
         """The child has ended: say how."""

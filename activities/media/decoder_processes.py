@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, Self
 
 # No home, no path, no proxies, no keys. One malloc arena a thread would eat the address space.
@@ -106,7 +107,8 @@ class _Forked:
                 async with asyncio.timeout(_STOP_S):
                     await self.wait()
             except TimeoutError:
-                self._kill_host()
+                with suppress(ProcessLookupError):
+                    self._kill_host()
                 await self.wait()
         self.let_go()
 

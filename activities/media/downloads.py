@@ -90,10 +90,12 @@ class Downloads:
                 # The asset is there; what can't be had beside it is no reason to wait.
                 lost += 1
                 continue
+            finally:
+                # Stored or refused, it needs its room here no longer: it may have 2 GiB.
+                path.unlink(missing_ok=True)
             if poster is None and poster_facts is not None:
                 poster = await self._store_poster(terms, _poster_path(path), poster_facts)
             kept.append((key, facts))
-            path.unlink()
         if not kept:
             assert refused is not None, "every output was kept or refused"
             raise refused

@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from activities.media.scratch import PREFIX
+
 # `name#1` is what the library writes aside; no key can be called so, and none is listed.
 _LEFTOVER = re.compile(r".+#\d+")
 _NO_LINKS = frozenset(
@@ -71,15 +73,20 @@ def sync(root: Path, path: Path) -> None:
 
 
 def sweep_leftovers(root: Path, before: float) -> int:
-    """Remove what was written aside before a time, in seconds since 1970; how many there were."""
+    """Remove what was written aside before a time, in seconds since 1970; how many there were.
+
+    Folders that go meanwhile are passed over, and scratch folders are their processes' own.
+    """
     swept = 0
-    for path in root.rglob("*#*"):
-        try:
-            if _LEFTOVER.fullmatch(path.name) and path.stat().st_mtime < before:
-                path.unlink()
-                swept += 1
-        except FileNotFoundError:
-            continue  # Its writer finished, or another sweeper was faster.
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(PREFIX)]
+        for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
+            try:
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    swept += 1
+            except FileNotFoundError:
+                continue  # Its writer finished, or another sweeper was faster.
     return swept
 
 

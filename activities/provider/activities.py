@@ -184,7 +184,9 @@ class ProviderActivities(contract.Provider):
         while _now() < task.deadline_at:
             pause_s = self.pace((_now() - task.accepted_at).total_seconds())
             try:
-                end = await look(self.client, task.prediction_id, tell=self._detected)
+                # A look may wait for its turn, and then for an answer, longer than a heartbeat.
+                async with heartbeats():
+                    end = await look(self.client, task.prediction_id, tell=self._detected)
             except (KeyRefused, AccessDenied):
                 raise
             except Overloaded as error:
@@ -205,7 +207,10 @@ class ProviderActivities(contract.Provider):
         return await look(self.client, task.prediction_id, tell=self._detected)
 
     def _detected(self, prediction: Prediction) -> None:
-        if prediction.created_at is not None and prediction.execution_ms is not None:
+        if prediction.created_at is None or prediction.execution_ms is None:
+            return
+        # Whatever the provider says it took: a figure must not cost a finished job its look.
+        with suppress(OverflowError):
             done_at = prediction.created_at + timedelta(milliseconds=prediction.execution_ms)
             self.metrics.detected(_now() - done_at)
 

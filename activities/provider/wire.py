@@ -8,8 +8,8 @@ whole, capped and within a deadline, then judged once: its data, or a leaf of `P
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,6 +31,9 @@ _CALLS_AT_ONCE = 64
 """Fewer than the transport has connections. Thousands of polls that come at once, after a stall,
 wait here in turn: in the transport's own queue they would run into its limit, and each would look
 through all of them."""
+
+_TURN_WITHIN_S = 30.0
+"""While the provider hangs, a turn takes long: who waits in vain hears that nothing was sent."""
 
 _UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -233,7 +236,7 @@ class Wire:
             MalformedReply: it is too big.
         """
         try:
-            async with self._turns:
+            async with self._turn():
                 return await self._exchange(self._connections, request, deadline_s)
         except _UNREACHED as error:
             raise errors.NotSent(provider_message=self._words(error)) from None
@@ -241,6 +244,23 @@ class Wire:
             raise errors.Unavailable(provider_message=self._words(error)) from None
         except OversizedReplyError:
             raise errors.MalformedReply("The provider's reply is too big.") from None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """One of the calls at once.
+
+        Raises:
+            NotSent: none came free in time.
+        """
+        try:
+            async with asyncio.timeout(_TURN_WITHIN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise errors.NotSent("Too many calls wait for the provider's answers.") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def send_once(
         self, request: httpx.Request, deadline_s: float, before_send: Callable[[], None] | None

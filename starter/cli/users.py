@@ -84,12 +84,20 @@ async def _account(place: "Place", opened: "AsyncExitStack") -> "Account | None"
 
 def _running(ctx: Context, user: str, error: "StillRunning") -> NotDone:
     """What goes on, and how to end it."""
+    from activities.erasing.rows import ErasedInPart
+
     told = [f"{len(error.generations)} generations", f"{len(error.batches)} batches"]
     commands = [ctx.command("batches", "cancel", each) for each in error.batches[:_SHOWN_MAX]]
     commands += [ctx.command("cancel", each) for each in error.generations[:_SHOWN_MAX]]
+    done = "Nothing was erased or charged."
+    if isinstance(error, ErasedInPart):
+        done = (
+            "Erased in part: what had ended was being erased when they began. Nothing was charged."
+        )
+    again = ctx.command("users", "erase", user, "--yes")
     return NotDone(
-        f"{' and '.join(told)} of {user} have not ended. Nothing was erased or charged.",
-        f"Cancel them, or wait, then erase again: {'; '.join(commands)}",
+        f"{' and '.join(told)} of {user} have not ended. {done}",
+        f"Cancel them, or wait: {'; '.join(commands)}; then again: {again}",
     )
 
 

@@ -1,7 +1,8 @@
 """From a completed prediction to a verified video in the store."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -9,7 +10,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.database.pool import Pool
 from activities.media.activities import MediaActivities
+from activities.media.decoder_processes import DecoderProcess, start_process
 from activities.media.downloads import Downloads
+from activities.media.scratch import PREFIX
 from activities.media.settings import MediaSettings
 from activities.media.store import MediaStore
 from activities.provider.wavespeed import WaveSpeed
@@ -172,6 +175,29 @@ async def test_further_outputs_are_kept_beside_the_asset(
     # They are the same video here, and files are kept by content.
     assert video.extra_keys == (video.key, video.key)
     assert await store.head(video.key) is not None
+
+
+async def test_a_refused_output_gives_its_room_back_before_the_next_is_fetched(
+    database: Pool,
+    made: Made,
+    wavespeed: WaveSpeed,
+    store: MediaStore,
+    media_settings: MediaSettings,
+    tmp_path: Path,
+) -> None:
+    lying: list[int] = []
+
+    async def counted(arguments: Sequence[str]) -> DecoderProcess:
+        lying.append(len(list((tmp_path / "media").glob(f"{PREFIX}*/output-*.mp4"))))
+        return await start_process(arguments)
+
+    downloads = Downloads(wavespeed, store, media_settings, start_decoder=counted)
+    task = await made({"kind": "several_outputs", "count": 3}, {"kind": "cut_file"})
+
+    with pytest.raises(ApplicationError):
+        await download(MediaActivities(database, downloads), task)
+
+    assert lying == [1, 1, 1]
 
 
 async def test_a_flag_of_the_provider_marks_the_video(

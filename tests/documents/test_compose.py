@@ -58,6 +58,34 @@ BY_LIBRARIES = {
     *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"),
     *("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
+ELSEWHERE = {
+    "STILLMOTION_SECRET_KEY_FILE": "what it would hold is given by a variable",
+    "STILLMOTION_PAYLOAD_KEYS_FILE": "what it would hold is given by a variable",
+    "STILLMOTION_CODEC_TOKEN": "the codec server's",
+    "STILLMOTION_CODEC_ORIGINS": "the codec server's",
+    "STILLMOTION_ALLOW_PRIVATE_INPUTS": "for tests only",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "OTEL_EXPORTER_OTLP_ENDPOINT says it too",
+}
+"""Variables that no worker on containers is given, each with the reason."""
+NEVER_CHANGED = {
+    "STILLMOTION_DATABASE_SLOTS",
+    "STILLMOTION_DECODE_MEMORY_BYTES_MAX",
+    "STILLMOTION_DECODE_TIMEOUT_S",
+    "STILLMOTION_DEPLOYMENT_NAME",
+    "STILLMOTION_HEARTBEAT_TIMEOUT_S",
+    "STILLMOTION_INPUT_SIZE_BYTES_MAX",
+    "STILLMOTION_LLM_TIMEOUT_S",
+    "STILLMOTION_OUTPUT_SIZE_BYTES_MAX",
+    "STILLMOTION_PROVIDER_CONNECT_TIMEOUT_S",
+    "STILLMOTION_PROVIDER_READ_TIMEOUT_S",
+    "STILLMOTION_PROVIDER_SUBMIT_TIMEOUT_S",
+    "STILLMOTION_PROVIDER_UPLOAD_TIMEOUT_S",
+    "STILLMOTION_REPORT_INTERVAL_S",
+    "STILLMOTION_SWEEP_GRACE_S",
+    "STILLMOTION_WORKFLOWS_CACHED_MAX",
+}
+"""Nor these, of which no document speaks: their defaults fit."""
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def read_by_us() -> set[str]:
@@ -76,6 +104,18 @@ def test_each_variable_of_our_services_is_one_that_we_read() -> None:
         given = set(service.document.get("environment", {}))
 
         assert given <= read_by_us(), name
+
+
+def test_each_variable_that_we_read_reaches_the_workers_or_has_a_reason_not_to() -> None:
+    for name, pool in POOLS.items():
+        given = set(pool.document["environment"])
+
+        assert read_by_us() - given == ELSEWHERE.keys() | NEVER_CHANGED, name
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_document_names_a_variable_that_nobody_has_to_change(path: Path) -> None:
+    assert not NEVER_CHANGED & set(re.findall(r"[A-Z]\w+", path.read_text("utf-8")))
 
 
 def test_each_task_queue_is_served_by_one_pool_and_each_pool_by_any_number_of_workers() -> None:

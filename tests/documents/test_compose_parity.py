@@ -40,7 +40,8 @@ from workers.embedded.locking import DataDirectory
 from workers.embedded.ports import LOOPBACK
 from workers.embedded.postgres import EmbeddedPostgres, binaries
 
-pytestmark = pytest.mark.slow
+# It needs Python only, and half a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 GIVEN = env_file("demo.env") | {

@@ -18,7 +18,7 @@ from activities.media.settings import MediaSettings
 from activities.metrics.endings import SQL
 from tests.workflows.theatre import with_namespace
 from workers.embedded.postgres import EmbeddedPostgres
-from workers.reporting import Report
+from workers.reporting import Gauges, Report
 from workers.wiring import Settings
 
 A_GENERATION = """
@@ -132,3 +132,13 @@ async def test_no_report_has_to_read_a_whole_table(database: Pool, name: str) ->
         plan = [row[0] for row in await connection.fetch(f"EXPLAIN {SQL[name]}")]
 
     assert not [line for line in plan if "Seq Scan" in line]
+
+
+def test_a_sum_below_zero_is_told_as_none_and_stops_no_report() -> None:
+    buffer = MetricBuffer(100)
+    meter = Runtime(telemetry=TelemetryConfig(metrics=buffer)).metric_meter
+    gauge = Gauges(meter, "stillmotion_test_usd_micros", "A sum")
+
+    gauge.tell({(): -5})
+
+    assert [update.value for update in buffer.retrieve_updates()] == [0]

@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from temporalio.client import Client, ScheduleDescription, ScheduleOverlapPolicy
+from temporalio.client import (
+    Client,
+    ScheduleActionStartWorkflow,
+    ScheduleDescription,
+    ScheduleOverlapPolicy,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from tests.workflows.theatre import with_namespace
@@ -62,6 +69,33 @@ async def test_a_worker_that_wants_the_same_changes_nothing(client: Client) -> N
     await schedule_sweeps(client, 300)
 
     assert (await described(client)).info.last_updated_at is None
+
+
+async def test_a_summary_is_taken_off_since_it_would_bear_one_payload_key_for_ever(
+    client: Client,
+) -> None:
+    await schedule_sweeps(client, 300)
+    handle = client.get_schedule_handle(SCHEDULE_ID)
+
+    def summarised(seen: ScheduleUpdateInput) -> ScheduleUpdate:
+        action = seen.description.schedule.action
+        assert isinstance(action, ScheduleActionStartWorkflow)
+        action.static_summary = "encrypted by the first key"
+        return ScheduleUpdate(seen.description.schedule)
+
+    assert _summary(await described(client)) is None
+    await handle.update(summarised)
+    assert _summary(await described(client)) is not None
+
+    await schedule_sweeps(client, 300)
+
+    assert _summary(await described(client)) is None
+
+
+def _summary(seen: ScheduleDescription) -> object:
+    action = seen.schedule.action
+    assert isinstance(action, ScheduleActionStartWorkflow)
+    return action.static_summary
 
 
 async def test_an_interval_of_zero_deletes_it_and_is_fine_without_one(client: Client) -> None:

@@ -1,6 +1,7 @@
 """A cancel of a batch: passed on to what runs, whoever started it; what waits is closed."""
 
 import asyncio
+import os
 from datetime import timedelta
 
 import pytest
@@ -94,6 +95,10 @@ async def test_a_cancel_reaches_the_children_of_an_earlier_run(episode: MakeEpis
     assert batch.states() == ["cancelled"] * 4
 
 
+@pytest.mark.skipif(
+    os.environ.get("STILLMOTION_EVIDENCE") != "1",
+    reason="skipped time stands still where a cancel meets a running task: part of `make evidence`",
+)
 async def test_what_an_earlier_run_started_holds_a_cancel_up_for_a_day_at_most(
     in_no_time: Theatre,
 ) -> None:

@@ -1,6 +1,8 @@
 """Payloads are encrypted whole, decrypted by their key's id, and read as they are without one."""
 
 import base64
+import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +200,38 @@ def test_a_file_that_changes_is_read_again_and_a_bad_one_changes_nothing(tmp_pat
 
     assert seen == ["k1", "k2", "k2", "k2"]
     assert set(keys().ciphers) == {"k1", "k2"}
+
+
+def test_a_change_that_leaves_size_and_time_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"k1:{OLD}")
+    before = path.stat()
+    keys = KeyFile(path)
+
+    path.write_text(f"k2:{NEW}")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert keys().first == "k2"
+
+
+def test_a_file_that_could_not_be_read_is_tried_again_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"k1:{OLD}\n")
+    keys = KeyFile(path)
+    path.write_text(f"k2:{NEW}\nk1:{OLD}\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    # No file can be opened, which changes nothing about the file itself.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        unread = [keys().first, keys().first]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert unread == ["k1", "k1"]
+    assert keys().first == "k2"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == [
+        "payload keys not read again: the file can't be read: Too many open files"
+    ]

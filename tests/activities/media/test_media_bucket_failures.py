@@ -29,7 +29,7 @@ def store(between: Between, bucket: MediaStore, monkeypatch: pytest.MonkeyPatch)
     """The bucket by way of `between`."""
     assert bucket.url(KEY).startswith(MEDIA_URL)
     monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
-    return MediaStore.from_url(MEDIA_URL, client_options={"read_timeout": timedelta(seconds=0.3)})
+    return MediaStore.from_url(MEDIA_URL, client_options={"read_timeout": timedelta(seconds=2)})
 
 
 @pytest.fixture

@@ -133,6 +133,37 @@ async def test_old_leftovers_of_killed_writers_are_swept_and_young_ones_kept(
     assert await store.head(KEY)
 
 
+async def test_a_folder_that_goes_while_leftovers_are_looked_for_is_passed_over(
+    store: MediaStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_bytes(b"x", KEY, mime_type="image/png")
+    old, going = root / f"{KEY}#1", root / "outputs" / "going"
+    old.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    going.mkdir(parents=True)
+    listing = os.scandir
+
+    def listed(path: str | Path) -> object:
+        if Path(path) == going:
+            going.rmdir()
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", listed)
+
+    assert await store.sweep_leftovers(older_than_s=3600) == 1
+    assert not going.exists()
+
+
+async def test_what_lies_in_a_living_scratch_folder_is_no_leftover(store: MediaStore) -> None:
+    with store.scratch() as folder:
+        film = folder / "film#1"
+        film.write_bytes(b"half")
+        os.utime(film, (0, 0))
+
+        assert await store.sweep_leftovers(older_than_s=3600) == 0
+        assert film.exists()
+
+
 @pytest.mark.parametrize("key", ["../escape", "/etc/passwd", "a#1", ""])
 async def test_no_method_takes_what_is_no_key(store: MediaStore, key: str) -> None:
     with pytest.raises(ValueError, match="not an object key"):

@@ -12,6 +12,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.database.pool import connect
+from activities.erasing.rows import belongings_of, erase_rows
+from activities.generations import repository as generations
 from activities.generations.reading import Reader
 from activities.media.inputs import Inputs
 from activities.media.store import MediaStore
@@ -28,6 +30,7 @@ from tests.activities.prompts.conftest import (
     an_avatar,
     chats,
 )
+from tests.workflows.theatre import until
 from workflows.contracts.activities import ForGeneration, PromptBuilt
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.media import Role
@@ -111,6 +114,24 @@ async def test_two_attempts_at_once_store_one_prompt_and_both_return_it(
     assert prompt is not None
     assert ("steady cinematic pace" in prompt) == (prompt_by == "llm")
     assert await desk.staging_events() == [{"prompt_by": prompt_by}]
+
+
+async def test_a_prompt_that_comes_after_its_user_was_erased_is_not_written_down(
+    desk: Desk, sandbox: LlmSandbox
+) -> None:
+    await desk.reserved()
+    await sandbox.faults(chat={"kind": "slow", "delay_s": 1.0})
+    late = asyncio.create_task(desk.build())
+    await until(lambda: chats(sandbox))
+    async with desk.pool.acquire() as connection, connection.transaction():
+        assert await generations.record(connection, "gen_one", Stage.CANCELLED)
+    covered = await belongings_of(desk.pool, "ann")
+    assert await erase_rows(desk.pool, "ann", covered, {}) is not None
+
+    await late
+
+    assert await desk.row() == (None, None, [])
+    assert await stage_of(desk.pool, "gen_one") is Stage.CANCELLED
 
 
 @pytest.mark.parametrize(

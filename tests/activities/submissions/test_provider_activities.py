@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.provider.activities import ProviderActivities
+from activities.provider.models import Prediction
 from activities.provider.polling import interval_s
 from activities.provider.settings import POLL_INTERVAL_S, POLL_INTERVAL_S_MAX
 from tests.activities.conftest import SandboxControl, some_terms
@@ -51,6 +52,22 @@ async def poll(activities: ProviderActivities, watch: Watch) -> PredictionEnd:
 async def test_a_poll_returns_when_the_job_is_completed(
     activities: ProviderActivities, desk: Desk
 ) -> None:
+    end = await poll(activities, await accepted(desk))
+
+    assert end == PredictionEnd(state="completed")
+
+
+async def test_a_finished_job_is_seen_whatever_the_provider_says_it_took(
+    activities: ProviderActivities, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = desk.client.prediction
+
+    async def in_nanoseconds(prediction_id: str) -> Prediction:
+        found = await truly(prediction_id)
+        return found.model_copy(update={"execution_ms": 10**18})
+
+    monkeypatch.setattr(desk.client, "prediction", in_nanoseconds)
+
     end = await poll(activities, await accepted(desk))
 
     assert end == PredictionEnd(state="completed")
