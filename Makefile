@@ -13,7 +13,7 @@ demo: .venv/.ready  ## all three operations on real pictures and real speech, th
 test: .venv/.ready  ## the whole suite
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not tools" $(PYTEST)
 
-test-tools: .venv/.ready  ## tests that need root, Prometheus or docker-compose too; skipped, with the reason, without
+test-tools: .venv/.ready  ## tests that need root, Prometheus or docker-compose (skipped without), and some long ones
 	$(BIN)/pytest -n 2 --dist loadfile -m tools $(PYTEST)
 
 check: .venv/.bench  ## format, lint, types, rooms; the types of the benchmarks too, so with their libraries

@@ -16,7 +16,7 @@ from starter import GenerationHandle
 from tests.observability.collector import Collector, Seen
 from workflows.contracts.stages import Stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]  # Python only, and a minute of it.
 
 PROMPT = "a prompt that stands in no span"
 

@@ -27,7 +27,7 @@ from workflows.contracts.failures import FailureKind, RequestRefused
 from workflows.contracts.requests import Source
 from workflows.contracts.stages import Stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]  # Python only, and a minute of it.
 
 SUMS = """
 SELECT sum(videos_reserved), sum(videos_settled), sum(reserved_usd_micros), sum(settled_usd_micros)
