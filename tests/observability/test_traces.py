@@ -54,6 +54,18 @@ async def cli(stack: Stack, traced: dict[str, str], *words: str) -> str:
     return out.decode()
 
 
+async def by_command_line(
+    stack: Stack, collector: Collector, traced: dict[str, str]
+) -> tuple[dict[str, Any], list[Seen]]:
+    """A video of Ann's, and what was told of it."""
+    await stack.faults({"output": SMALL})
+    words = ("image-to-video", str(COFFEE), "--prompt", PROMPT, "--resolution", "480p")
+    async with stack.worker(settings=traced):
+        out = await cli(stack, traced, *words, "--wait", "--user", "ann", "-o", "json")
+        made = json.loads(out)
+        return made, await told_whole(collector, made["generation_id"])
+
+
 async def by_wire(stack: Stack, workflow_id: str, **headers: Any) -> GenerationHandle:
     """A start by somebody who has only Temporal, and sends no place of a trace."""
     media_id = await stack.client.upload(COFFEE, user_id="wire")
@@ -79,11 +91,7 @@ async def by_wire(stack: Stack, workflow_id: str, **headers: Any) -> GenerationH
 async def test_a_generation_of_the_command_line_is_one_tree_from_its_start_to_the_providers_calls(
     traced_stack: Stack, collector: Collector, traced: dict[str, str]
 ) -> None:
-    await traced_stack.faults({"output": SMALL})
-    words = ("image-to-video", str(COFFEE), "--prompt", PROMPT, "--resolution", "480p")
-    async with traced_stack.worker(settings=traced):
-        out = await cli(traced_stack, traced, *words, "--wait", "--user", "ann", "-o", "json")
-        spans = await told_whole(collector, json.loads(out)["generation_id"])
+    made, spans = await by_command_line(traced_stack, collector, traced)
 
     assert is_one_tree(spans)
     by_name = {span.name: span for span in spans}
@@ -93,17 +101,18 @@ async def test_a_generation_of_the_command_line_is_one_tree_from_its_start_to_th
     assert submit.service == "stillmotion-worker"
     assert submit.attributes["http.response.status_code"] == 200
     assert submit.attributes["stillmotion.attempt"] == 1
-    prediction_id = json.loads(out)["prediction_id"]
-    assert submit.attributes["stillmotion.prediction_id"] == prediction_id
-    assert look.attributes["stillmotion.prediction_id"] == prediction_id
+    assert submit.attributes["stillmotion.prediction_id"] == made["prediction_id"]
+    assert look.attributes["stillmotion.prediction_id"] == made["prediction_id"]
     assert submit.parent_id == by_name["RunActivity:provider.submit"].span_id
     assert by_name["CompleteWorkflow:ImageToVideo"].length_s > 0.5
     assert {"decode", "store", "GET /{output}"} <= by_name.keys()
 
 
 async def test_no_span_holds_a_prompt_a_user_a_key_a_file_name_or_an_address_of_a_file(
-    collector: Collector,
+    traced_stack: Stack, collector: Collector, traced: dict[str, str]
 ) -> None:
+    await by_command_line(traced_stack, collector, traced)
+
     said = "\n".join(span.raw for span in collector.spans)
 
     assert len(collector.spans) > 20
