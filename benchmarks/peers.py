@@ -26,8 +26,6 @@ from benchmarks.peers_watch import Spent, spent_by
 from benchmarks.rig import AS_IN_PRODUCTION, Rig, opened
 from workers.embedded.children import start_child
 from workers.stack import environment_of
-from workflows.contracts.ids import generation_id_for
-from workflows.contracts.queues import TaskQueue
 
 JOBS = 1000
 JOB_S = 60
@@ -117,20 +115,8 @@ async def _carried_out(rig: Rig, begin: Begin, name: str, rows: Sequence[Row]) -
 
 
 def _rows(rig: Rig, count: int, prompt: str) -> list[Row]:
-    return [_row(*rig.media[number % len(rig.media)], prompt) for number in range(count)]
-
-
-def _row(user_id: str, media_id: str, prompt: str) -> Row:
-    key = uuid.uuid4().hex
-    request = {
-        "user_id": user_id,
-        "source": "api",
-        "idempotency_key": key,
-        "image": {"media_id": media_id},
-        "prompt": prompt,
-        "resolution": "480p",
-    }
-    return {"generation_id": generation_id_for(user_id, key), "request": request}
+    asked = (rig.request(number, prompt) for number in range(count))
+    return [{"generation_id": each, "request": request} for each, request in asked]
 
 
 @asynccontextmanager
@@ -138,17 +124,7 @@ async def _ours(rig: Rig) -> AsyncGenerator[Begin]:
     """The production worker; workflows are started as any backend does."""
 
     async def begin(_name: str, rows: Sequence[Row]) -> None:
-        await asyncio.gather(
-            *(
-                rig.temporal.start_workflow(
-                    "ImageToVideo",
-                    row["request"],
-                    id=row["generation_id"],
-                    task_queue=TaskQueue.GENERATIONS.value,
-                )
-                for row in rows
-            )
-        )
+        await asyncio.gather(*(rig.begin(row["generation_id"], row["request"]) for row in rows))
 
     async with rig.worker():
         yield begin

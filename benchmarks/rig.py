@@ -100,8 +100,8 @@ class Rig:
         found = await self.temporal.workflow_service.describe_task_queue(request)
         return [poller.identity for poller in found.pollers]
 
-    async def start(self, number: int, prompt: str = "a slow zoom") -> WorkflowHandle[Any, Any]:
-        """Start one generation as a backend does: the workflow type with one JSON object."""
+    def request(self, number: int, prompt: str) -> tuple[str, dict[str, Any]]:
+        """The id and the request of a generation that nobody has asked for yet."""
         user_id, media_id = self.media[number % len(self.media)]
         key = uuid.uuid4().hex
         request = {
@@ -112,12 +112,22 @@ class Rig:
             "prompt": prompt,
             "resolution": "480p",
         }
+        return generation_id_for(user_id, key), request
+
+    async def begin(
+        self, generation_id: str, request: Mapping[str, Any]
+    ) -> WorkflowHandle[Any, Any]:
+        """Start one as a backend does: the workflow type with one JSON object."""
         return await self.temporal.start_workflow(
             "ImageToVideo",
             request,
-            id=generation_id_for(user_id, key),
+            id=generation_id,
             task_queue=TaskQueue.GENERATIONS.value,
         )
+
+    async def start(self, number: int, prompt: str = "a slow zoom") -> WorkflowHandle[Any, Any]:
+        """Ask for one generation, and start it."""
+        return await self.begin(*self.request(number, prompt))
 
     async def faults(self, **plan: object) -> None:
         """What the sandbox does from now on, by area."""
