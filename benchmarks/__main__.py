@@ -7,26 +7,39 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.figures import Figure, Scale, tell
 from benchmarks.machine import this_machine
 from benchmarks.report import Report, Unmeasured
 
-MEASURES = {
-    "floor": "full generations against the same workflow with empty activities",
-    "peers": "the same steps on DBOS Transact, and as plain asyncio",
-    "waiting": "thousands of generations in flight on one worker",
-    "media": "download, hash and store against a plain stream; decoding",
-    "cost": "events and billable actions of a five-minute job",
-    "growth": "list, search and reserve with 10 and with 10,000 generations",
-    "recovery": "from a worker's SIGKILL to the next poll",
-}
-"""Each is a module of this folder; they run in this order."""
 
-Measure = Callable[[Scale], Awaitable[list[Figure]]]
+class Measure(NamedTuple):
+    """What a module of this folder measures."""
+
+    what: str
+    goals: int
+    """As many of its figures have one: they are missed where it falls over."""
+
+
+MEASURES = {
+    "floor": Measure("full generations against the same workflow with empty activities", 1),
+    "peers": Measure("the same steps on DBOS Transact, and as plain asyncio", 3),
+    "waiting": Measure("thousands of generations in flight on one worker", 4),
+    "media": Measure("download, hash and store against a plain stream; decoding", 3),
+    "cost": Measure("events and billable actions of a five-minute job", 3),
+    "growth": Measure("list, search and reserve with 10 and with 10,000 generations", 6),
+    "recovery": Measure("from a worker's SIGKILL to the next poll", 2),
+}
+"""They run in this order."""
+
+NOT_YET = "not taken yet"
+
+Keep = Callable[[Report], None]
+"""Takes what is known so far."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,47 +48,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     scale = Scale(share=given.scale, repeats=given.repeats)
     # Stopped from outside, a measure ends as by Ctrl-C: what it started is stopped and removed.
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    report = take(given.only, scale)
-    if given.json:
-        _write(given.json, report.model_dump_json(indent=2) + "\n")
+
+    def keep(report: Report) -> None:
+        if given.json:
+            _write(given.json, report.model_dump_json(indent=2) + "\n")
+        if given.table:
+            _write(given.table, f"{report.table()}\n\n{report.summary}\n")
+
+    report = take(given.only, scale, keep)
+    sys.stdout.write(f"{report.table()}\n\n{report.ending}\n")
+    sys.stdout.flush()
     if given.plot:
         # Slow to import, and needed here only.
         from benchmarks.plot import plot  # noqa: PLC0415
 
         given.plot.parent.mkdir(parents=True, exist_ok=True)
         plot(report, given.plot)
-    if given.table:
-        _write(given.table, f"{report.table()}\n\n{report.summary}\n")
-    sys.stdout.write(f"{report.table()}\n\n{report.summary}\n")
     return 1 if report.unmeasured else 0
 
 
-def take(names: Sequence[str], scale: Scale) -> Report:
-    """Take the measures in turn. One that fails is told in the report; the others go on."""
-    began = datetime.now(UTC)
+def take(names: Sequence[str], scale: Scale, keep: Keep) -> Report:
+    """Take the measures in turn; `keep` is given the report before the first and after each.
+
+    One that fails is told in the report, and the others go on. What was not begun yet stands there
+    as not measured, so that a run that is killed never looks like a whole one.
+    """
     figures: list[Figure] = []
-    unmeasured: list[Unmeasured] = []
+    lost = {name: _lost(name, [], NOT_YET) for name in names}
+    began, machine = datetime.now(UTC), this_machine()
+
+    def report() -> Report:
+        return Report(
+            measured_at=began,
+            machine=machine,
+            scale=scale,
+            figures=tuple(figures),
+            unmeasured=tuple(lost.values()),
+        )
+
+    keep(report())
     for name in names:
-        tell(f"{name}: {MEASURES[name]}")
+        tell(f"{name}: {MEASURES[name].what}")
         try:
-            figures += asyncio.run(_measure(name, scale))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown, and counted as missed
+            taken = asyncio.run(_measure(name, scale))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - shown, and missed
             traceback.print_exc()
-            why = f"{type(error).__name__}: {error}".split("\n", maxsplit=1)[0]
-            unmeasured.append(Unmeasured(measure=name, why=why))
-    return Report(
-        measured_at=began,
-        machine=this_machine(),
-        scale=scale,
-        figures=tuple(figures),
-        unmeasured=tuple(unmeasured),
-    )
+            lost[name] = _lost(name, [], _reason(error))
+        else:
+            figures += taken
+            del lost[name]
+            if (seen := _goals(taken)) != MEASURES[name].goals:
+                lost[name] = _lost(name, taken, f"{seen} of {MEASURES[name].goals} goals came")
+        keep(report())
+    return report()
+
+
+def _goals(figures: Sequence[Figure]) -> int:
+    return sum(figure.goal is not None for figure in figures)
+
+
+def _lost(name: str, taken: Sequence[Figure], why: str) -> Unmeasured:
+    left = MEASURES[name].goals - _goals(taken)
+    return Unmeasured(measure=name, goals=max(0, left), why=why)
+
+
+def _reason(error: BaseException) -> str:
+    """Its first line; of several errors that one task group met, the first one's."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    said = str(error).split("\n", maxsplit=1)[0]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 async def _measure(name: str, scale: Scale) -> list[Figure]:
     module = importlib.import_module(f"benchmarks.{name}")
-    measure: Measure = module.measure
-    return await measure(scale)
+    figures: list[Figure] = await module.measure(scale)
+    return figures
 
 
 def _names(text: str) -> list[str]:
@@ -83,7 +131,7 @@ def _names(text: str) -> list[str]:
     unknown = [name for name in names if name not in MEASURES]
     if unknown or not names:
         raise argparse.ArgumentTypeError(f"{text!r}; the measures are {', '.join(MEASURES)}")
-    return names
+    return list(dict.fromkeys(names))
 
 
 def _share(text: str) -> float:
@@ -101,8 +149,11 @@ def _times(text: str) -> int:
 
 
 def _write(path: Path, text: str) -> None:
+    """The whole text or, where this is killed, what stood there before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    aside = path.with_name(f"{path.name}.new")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
 
 
 def _parser() -> argparse.ArgumentParser:

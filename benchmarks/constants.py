@@ -57,6 +57,10 @@ class Constants:
             for queue, steps in STEPS.items()
         }
 
+    def local(self) -> Sequence[Body]:
+        """The step whose own queue is another than its workflow's."""
+        return [self._constant("prompts.build_prompt", Prompts.build_prompt)]
+
     def _constant(self, name: str, stub: Callable[..., Any]) -> Body:
         hints = typing.get_type_hints(stub)
         result: BaseModel = hints["return"].model_validate(self._results[name])

@@ -86,6 +86,10 @@ async def results_of(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
             completed = event.activity_task_completed_event_attributes
             [payload] = completed.result.payloads
             results[named[completed.scheduled_event_id]] = json.loads(payload.data)
+        elif event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
+            details = event.marker_recorded_event_attributes.details
+            [told], [payload] = details["data"].payloads, details["result"].payloads
+            results[json.loads(told.data)["activity_type"]] = json.loads(payload.data)
     return results
 
 

@@ -40,7 +40,8 @@ GOAL = at_most(1.5)
 
 _WHAT = {
     "list": "p95 of a list or one generation, the slowest of all filters",
-    "search": "p95 of a search by words or tag, the slowest",
+    "search": "p95 of a search by words or tag, pages of any size, the slowest",
+    "pages": "p95 of a page of 100 or of all that a filter leaves, the slowest",
     "reserve": "p95 of the whole reserve step",
     "usage": "p95 of what a user may still spend",
     "shares": "p95 of a month's usage by model and source",
@@ -50,6 +51,25 @@ _NOTES = {
     " it grows with the month, not with the years.",
 }
 _WITHOUT_GOAL = {"shares"}
+
+
+class Few(NamedTuple):
+    """Users with few generations, whom the large one is compared with."""
+
+    named: str
+    people: int
+    made: int
+
+    @property
+    def ids(self) -> list[str]:
+        """Their user ids."""
+        return [f"{self.named}-{number}" for number in range(self.people)]
+
+
+_SMALL = Few("small", SMALL_USERS, SMALL)
+_OTHERS = Few("other", OTHERS, OTHERS_MADE)
+_FEW = {"pages": _OTHERS}
+"""With whom a group is compared where a small user has too few to fill a page."""
 
 
 class Timed(NamedTuple):
@@ -69,8 +89,7 @@ class Timed(NamedTuple):
 
 async def measure(scale: Scale) -> list[Figure]:
     """The ratios by group of acts, then the tables that were read whole."""
-    users = {f"small-{number}": SMALL for number in range(SMALL_USERS)}
-    users |= {f"other-{number}": OTHERS_MADE for number in range(OTHERS)}
+    users = {user: few.made for few in (_SMALL, _OTHERS) for user in few.ids}
     users["large"] = scale.of(LARGE, least=100)
     with tempfile.TemporaryDirectory(prefix="stillmotion-bench-") as name:
         folder = Path(name)
@@ -110,12 +129,13 @@ async def _filled(server_dsn: str, users: Mapping[str, int], folder: Path) -> st
 
 async def _figure(group: str, acts: Mapping[str, Act], scale: Scale, made: int) -> Figure:
     """The slowest act of a group speaks for it."""
-    timed = [await _timed(name, act, scale.times(TIMES)) for name, act in acts.items()]
+    few = _FEW.get(group, _SMALL)
+    timed = [await _timed(name, act, few, scale.times(TIMES)) for name, act in acts.items()]
     slowest = max(timed, key=lambda each: statistics.median(each.ratios))
     tell(f"growth: {group}: {slowest.sentence}")
     return Figure(
         key=f"growth.{group}",
-        what=f"{_WHAT[group]}: {made:,} generations / {SMALL}",
+        what=f"{_WHAT[group]}: {made:,} generations / {few.made}",
         samples=tuple(slowest.ratios),
         goal=None if group in _WITHOUT_GOAL else GOAL,
         notes=(
@@ -125,8 +145,8 @@ async def _figure(group: str, acts: Mapping[str, Act], scale: Scale, made: int) 
     )
 
 
-async def _timed(name: str, act: Act, times: int) -> Timed:
-    users = itertools.cycle(f"small-{number}" for number in range(SMALL_USERS))
+async def _timed(name: str, act: Act, few: Few, times: int) -> Timed:
+    users = itertools.cycle(few.ids)
     rounds = [await _round(act, users) for _ in range(times)]
     return Timed(
         name,
@@ -159,11 +179,11 @@ async def _scans(acts: Acts, log: Path) -> Figure:
     """Each act a dozen times for both kinds of user, by the plans that PostgreSQL then used."""
     found = list[str]()
     plans = 0
-    for each in acts.by_group().values():
+    for group, each in acts.by_group().items():
         for name, act in each.items():
-            seen = await whole_reads(log, act, ("small-0", "large"))
+            seen = await whole_reads(log, act, (_FEW.get(group, _SMALL).ids[0], "large"))
             plans += seen.plans
-            found += [f"{name}: {table}" for table in seen.tables]
+            found += [f"{group}, {name}: {table}" for table in seen.tables]
     return Figure(
         key="growth.scans",
         what="growing tables that any of the statements reads whole",

@@ -30,6 +30,10 @@ from workflows.contracts.stages import Status
 
 PAGE = 10
 """All that a small user has."""
+FULL_PAGE = 100
+"""What clients ask for by default."""
+ALL = 10_000
+"""No fewer than anybody has: there is no largest page, whoever wants all may ask for them."""
 _BEGINNING = len("gen_") + 8
 
 Act = Callable[[str], Awaitable[object]]
@@ -43,8 +47,8 @@ class Acts:
     pool: Pool
     store: MediaStore
     ledger: LedgerActivities
-    oldest: Mapping[str, str]
-    """By user, the second oldest generation: the oldest one is the last page."""
+    oldest: Mapping[str, tuple[str, str]]
+    """By user, the second oldest generation and its asset: the oldest one is the last page."""
 
     def by_group(self) -> dict[str, dict[str, Act]]:
         """The acts of a figure, by name."""
@@ -52,20 +56,34 @@ class Acts:
             "list": {
                 "newest": self._list(Filters(limit=PAGE)),
                 "last page": self._last_page,
-                **{status.value: self._list(Filters(status=status)) for status in _STATUSES},
-                "operation": self._list(Filters(operation=Operation.TALKING_AVATAR)),
-                "source": self._list(Filters(source=Source.PODCAST_MAKER)),
+                **{each.value: self._list(Filters(status=each, limit=1)) for each in _STATUSES},
+                "operation": self._list(Filters(operation=_ODD, limit=1)),
+                "source": self._list(Filters(source=Source.PODCAST_MAKER, limit=1)),
                 "one": self._one,
                 "assets": self._assets(limit=PAGE),
-                "assets of an operation": self._assets(operation="talking-avatar"),
-                "assets of a source": self._assets(source="podcast_maker"),
+                "assets of an operation": self._assets(operation="talking-avatar", limit=1),
+                "assets of a source": self._assets(source="podcast_maker", limit=1),
             },
             "search": {
                 "a frequent word": self._assets(words="zoom", limit=PAGE),
+                "a word in 12": self._assets(words="buoy", limit=PAGE),
+                "a word in 33": self._assets(words="gull", limit=PAGE),
                 "a rare word": self._assets(words="lighthouse", limit=PAGE),
-                "a word of one": self._assets(words="word5"),
-                "no such word": self._assets(words="submarine"),
+                "all with a rare word": self._assets(words="lighthouse", limit=ALL),
+                "all with a word of one": self._assets(words="word5", limit=ALL),
+                "all with a word that none has": self._assets(words="submarine", limit=ALL),
                 "a rare tag": self._assets(tag="scene_3", limit=PAGE),
+                "all with a rare tag": self._assets(tag="scene_3", limit=ALL),
+                "last page": self._last_found,
+            },
+            "pages": {
+                "newest": self._list(Filters(limit=FULL_PAGE)),
+                "all failed": self._list(Filters(status=Status.FAILED, limit=ALL)),
+                "all of an operation": self._list(Filters(operation=_ODD, limit=ALL)),
+                "newest assets": self._assets(limit=FULL_PAGE),
+                "all assets of a source": self._assets(source="podcast_maker", limit=ALL),
+                "a frequent word": self._assets(words="zoom", limit=FULL_PAGE),
+                "all with a rare word": self._assets(words="lighthouse", limit=ALL),
             },
             "reserve": {"reserve": self.reserve},
             "usage": {"limits": self._limits},
@@ -74,8 +92,6 @@ class Acts:
 
     def _list(self, filters: Filters) -> Act:
         reader = Reader(self.pool, self.store)
-        # A page of one where a filter is set: a small user has no more of it.
-        filters = filters._replace(limit=filters.limit if filters.limit == PAGE else 1)
 
         async def act(user: str) -> object:
             return await reader.find(filters._replace(user_id=user))
@@ -84,16 +100,22 @@ class Acts:
 
     async def _last_page(self, user: str) -> object:
         reader = Reader(self.pool, self.store)
-        return await reader.find(Filters(user, after=self.oldest[user], limit=1))
+        return await reader.find(Filters(user, after=self.oldest[user][0], limit=1))
+
+    async def _last_found(self, user: str) -> object:
+        after = self.oldest[user][1]
+        return await library.find(
+            self.pool, self.store, user_id=user, words="zoom", after=after, limit=1
+        )
 
     async def _one(self, user: str) -> object:
         """`show` by a beginning, with its events and its asset."""
         reader = Reader(self.pool, self.store)
-        generation_id = await reader.find_id(self.oldest[user][:_BEGINNING], user)
+        generation_id = await reader.find_id(self.oldest[user][0][:_BEGINNING], user)
         await reader.read(generation_id, user)
         return await reader.events(generation_id, 0, user)
 
-    def _assets(self, *, limit: int = 1, **which: str) -> Act:
+    def _assets(self, *, limit: int, **which: str) -> Act:
         async def act(user: str) -> object:
             return await library.find(self.pool, self.store, user_id=user, limit=limit, **which)
 
@@ -125,6 +147,8 @@ class Acts:
 
 
 _STATUSES = (Status.COMPLETED, Status.FAILED, Status.RUNNING)
+_ODD = Operation.TALKING_AVATAR
+"""Of which a small user has one, and others ten."""
 
 
 @asynccontextmanager
@@ -141,5 +165,8 @@ async def acts_on(dsn: str, folder: Path) -> AsyncGenerator[Acts]:
     )
     async with wire(settings) as wired:
         pool = wired.ledger.pool
-        oldest = {row["user_id"]: row["generation_id"] for row in await pool.fetch(SQL["oldest"])}
+        oldest = {
+            row["user_id"]: (row["generation_id"], row["asset_id"])
+            for row in await pool.fetch(SQL["oldest"])
+        }
         yield Acts(pool, MediaStore.from_url(media.media_url), wired.ledger, oldest)

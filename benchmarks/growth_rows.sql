@@ -13,7 +13,8 @@ FROM unnest($1::text[]) AS user_id,
 
 -- name: wanted
 -- Who made how many: one row per generation, evenly over the last year, in the order of time; no two users at once. Ten
--- of each user have what is looked for: they are the rare ones among 10,000, and all that there are among 10.
+-- of each user have what is looked for: they are the rare ones among 10,000, and all that there are among 10. Two words
+-- are neither rare nor frequent where there are many: one in 12 and one in 33 has them.
 CREATE TABLE wanted AS
 SELECT user_id, n,
        'gen_' || substr(md5(user_id || ':' || n), 1, 26) AS generation_id,
@@ -22,7 +23,9 @@ SELECT user_id, n,
            AS created_at,
        n % greatest(1, made / 10) = made / 20 % greatest(1, made / 10) AS is_rare,
        -- One of the small users' ten, and ten of the large one's ten thousand.
-       n % greatest(10, made / 10) = greatest(10, made / 10) / 2 AS is_odd
+       n % greatest(10, made / 10) = greatest(10, made / 10) / 2 AS is_odd,
+       CASE WHEN made <= 10 OR n % 12 = 5 THEN ' buoy' ELSE '' END
+           || CASE WHEN made <= 10 OR n % 33 = 5 THEN ' gull' ELSE '' END AS scattered
 FROM unnest($1::text[], $2::bigint[]) AS users (user_id, made), generate_series(1, made) AS n
 ORDER BY created_at;
 
@@ -101,7 +104,7 @@ INSERT INTO assets (asset_id, generation_id, user_id, source, operation, model, 
                     description, prompt, tags, created_at)
 SELECT w.asset_id, w.generation_id, w.user_id, g.source, g.operation, g.model, 'outputs/' || w.generation_id || '.mp4',
        'posters/' || w.generation_id || '.jpg', $1::jsonb, 'Video ' || w.n,
-       'word' || w.n || CASE WHEN w.is_rare THEN ' lighthouse' ELSE ' harbour' END, g.prompt,
+       'word' || w.n || CASE WHEN w.is_rare THEN ' lighthouse' ELSE ' harbour' END || w.scattered, g.prompt,
        ARRAY['video', CASE WHEN w.is_rare THEN 'scene_3' ELSE 'scene_1' END], w.created_at
 FROM wanted w JOIN generations g USING (generation_id)
 ORDER BY w.created_at;
@@ -113,8 +116,9 @@ SELECT media_id, user_id, 'inputs/' || media_id, $3::jsonb
 FROM unnest($1::text[], $2::text[]) AS pictures (media_id, user_id);
 
 -- name: oldest
--- The second oldest generation of each user: after it comes the last page.
-SELECT user_id, generation_id
-FROM (SELECT user_id, generation_id, row_number() OVER (PARTITION BY user_id ORDER BY created_at, generation_id) AS n
-      FROM generations) AS ranked
+-- The second oldest generation of each user, and its asset: after it comes the last page.
+SELECT user_id, generation_id, asset_id
+FROM (SELECT g.user_id, generation_id, asset_id,
+             row_number() OVER (PARTITION BY g.user_id ORDER BY g.created_at, generation_id) AS n
+      FROM generations g LEFT JOIN assets USING (generation_id)) AS ranked
 WHERE n = 2;

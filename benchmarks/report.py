@@ -1,6 +1,6 @@
 """A run of the measures: as JSON with its raw samples, and as a table with goals and verdicts."""
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from benchmarks.figures import Figure, Scale, Verdict
 from benchmarks.machine import Machine
@@ -10,12 +10,19 @@ _SMALL, _LARGE = 10, 100
 
 
 class Unmeasured(BaseModel):
-    """A measure that ended with an error: its goals count as one that is missed."""
+    """A measure that ended with an error or was never begun: all of its goals are missed."""
 
     model_config = ConfigDict(frozen=True)
 
     measure: str
+    goals: int = Field(ge=0)
+    """How many of them came to nothing."""
     why: str
+
+    @property
+    def sentence(self) -> str:
+        """For the end of a run."""
+        return f"{self.measure} was not measured: {self.why} (goals missed by it: {self.goals})"
 
 
 class Report(BaseModel):
@@ -31,8 +38,9 @@ class Report(BaseModel):
 
     @property
     def goals(self) -> int:
-        """How many goals there are, a measure that failed counted as one."""
-        return sum(each.goal is not None for each in self.figures) + len(self.unmeasured)
+        """How many goals there are, those of measures that failed too."""
+        lost = sum(each.goals for each in self.unmeasured)
+        return sum(each.goal is not None for each in self.figures) + lost
 
     @property
     def met(self) -> int:
@@ -44,12 +52,23 @@ class Report(BaseModel):
         """The last line."""
         return f"{self.met} of {self.goals} goals met"
 
+    @property
+    def ending(self) -> str:
+        """What a reader of the last lines has to know: each goal that was missed, then how many."""
+        missed = [
+            f"{figure.key} missed its goal: {_judged(figure)}"
+            for figure in self.figures
+            if figure.verdict(self.scale) is Verdict.MISSED
+        ]
+        failed = [each.sentence for each in self.unmeasured]
+        return "\n".join([*missed, *failed, *([""] if missed or failed else []), self.summary])
+
     def table(self) -> str:
         """Markdown: a row per figure, then its notes."""
         rows = [_row(COLUMNS), _row(("---",) * len(COLUMNS))]
         rows += [_row(_cells(figure, self.scale)) for figure in self.figures]
         rows += [
-            _row((each.measure, "", "", "", "", f"not measured: {each.why}"))
+            _row((each.measure, "", "", "", "", f"not measured: {each.why.replace('|', '/')}"))
             for each in self.unmeasured
         ]
         notes = [f"- {figure.key}: {note}" for figure in self.figures for note in figure.notes]
@@ -69,6 +88,12 @@ def told(number: float, unit: str = "") -> str:
     else:
         text = f"{number:.2f}" if abs(number) < _SMALL else f"{number:.1f}"
     return f"{text} {unit}".strip()
+
+
+def _judged(figure: Figure) -> str:
+    assert figure.goal is not None, "only a figure with a goal can miss it"
+    goal = f"{figure.goal.sign} {told(figure.goal.number, figure.unit)}"
+    return f"{told(figure.median, figure.unit)}, not {goal}"
 
 
 def _cells(figure: Figure, scale: Scale) -> tuple[str, ...]:

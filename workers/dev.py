@@ -5,7 +5,6 @@ that is started again when it dies. Every child ends with this process, however 
 """
 
 import asyncio
-import base64
 import os
 import signal
 import sys
@@ -23,10 +22,7 @@ import asyncpg
 import httpx
 from temporalio.api.enums.v1 import IndexedValueType
 
-from activities.callbacks.settings import KEY_SIZE_BYTES
 from activities.database.migrations import migrate
-from activities.encryption.keys import with_kept
-from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
@@ -36,6 +32,7 @@ from workers.embedded.locking import DataDirectory
 from workers.embedded.ports import LOOPBACK, remembered_port
 from workers.embedded.postgres import EmbeddedPostgres
 from workers.embedded.temporal import EmbeddedTemporal
+from workers.kept_keys import payload_keys, secret_key
 from workers.stack import without_real_keys
 from workers.supervision import supervised_worker
 from workflows.contracts.queues import SEARCH_ATTRIBUTES, TaskQueue
@@ -50,9 +47,6 @@ SEARCH_ATTRIBUTE_TYPES = {
 LOCAL_USER = "local"
 LOCAL_PLAN = "pro"
 SANDBOX_START_S = 30.0
-KEY_FILE = "secret.key"
-PAYLOAD_KEYS_FILE = "payload.keys"
-"""In the data directory, readable by its owner only."""
 
 
 class Options(NamedTuple):
@@ -74,9 +68,12 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
 
     Raises:
         EmbeddedError: a part did not start; the message says which and what to do.
+        ValueError: the payload keys of the environment can't be used; nothing was started.
     """
     async with AsyncExitStack() as stack:
         directory = await stack.enter_async_context(DataDirectory(options.data_dir))
+        # Refused before anything starts.
+        keys_file = payload_keys(directory)
         postgres = EmbeddedPostgres(directory)
         temporal = EmbeddedTemporal(directory, search_attributes=SEARCH_ATTRIBUTE_TYPES)
         await stack.enter_async_context(_both(postgres, temporal))
@@ -95,8 +92,8 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             media=directory.folder("media").as_uri(),
             provider=provider,
             llm=llm,
-            secret_key_file=str(_secret_key(directory)),
-            payload_keys_file=payload_keys(directory),
+            secret_key_file=str(secret_key(directory)),
+            payload_keys_file=keys_file,
             limits=_limits(),
             live=live is not None,
         )
@@ -157,42 +154,6 @@ def _is_live(options: Options) -> bool:
     if options.live and not has_key:
         raise LiveWithoutKey("--live needs the provider's key in WAVESPEED_API_KEY.")
     return options.live or (has_key and bool(os.environ.get("WAVESPEED_BASE_URL")))
-
-
-def _secret_key(directory: DataDirectory) -> Path:
-    """The file of this stack's own key, made at the first start."""
-    path = directory.path / KEY_FILE
-    if not path.exists():
-        _write_secret(path, base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode())
-    return path
-
-
-def payload_keys(directory: DataDirectory) -> str | None:
-    """The file of the keys of this stack's payloads; None where nobody ever gave any.
-
-    Those of the environment are kept, since the histories of this stack outlive it, and those that
-    it no longer has too: the file may be their only copy.
-
-    Raises:
-        ValueError: keys were given that can't be used.
-    """
-    given, kept = EncryptionSettings(), directory.path / PAYLOAD_KEYS_FILE
-    if given.payload_keys is not None:
-        before = kept.read_text("ascii") if kept.exists() else ""
-        _write_secret(kept, with_kept(given.payload_keys.get_secret_value(), before))
-    elif given.payload_keys_file is not None:
-        given.keys()
-        return str(given.payload_keys_file.resolve())
-    return str(kept) if kept.exists() else None
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Have a file hold `text`, readable by its owner only, whole at any moment."""
-    aside = path.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    aside.touch(mode=0o600)
-    aside.write_text(f"{text}\n", "ascii")
-    aside.replace(path)
 
 
 @asynccontextmanager

@@ -31,7 +31,8 @@ VERSIONED = (
 """The same, where a worker says which version of the code it is."""
 
 # Our own modules are passed through: reloaded per run they cost three times the CPU, and their
-# models become other classes. The restrictions on clocks, randomness and I/O stay.
+# models become other classes. What stays restricted is I/O; clocks and randomness are the linter's
+# (pyproject.toml), and replay's.
 RUNNER = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows")
 )
@@ -50,6 +51,7 @@ def build_workers(
 def _build(
     client: Client, activities: Activities, settings: WorkerSettings, queue: TaskQueue
 ) -> Worker:
+    serves_workflows = queue is TaskQueue.GENERATIONS
     slots = {
         TaskQueue.GENERATIONS: settings.database_slots,
         TaskQueue.SUBMIT: settings.submit_slots,
@@ -60,10 +62,14 @@ def _build(
     return Worker(
         client,
         task_queue=queue.value,
-        workflows=_workflows(settings) if queue is TaskQueue.GENERATIONS else (),
-        activities=activities.by_queue()[queue],
+        workflows=_workflows(settings) if serves_workflows else (),
+        activities=[
+            *activities.by_queue()[queue],
+            *(activities.local() if serves_workflows else ()),
+        ],
         workflow_runner=RUNNER,
         max_concurrent_activities=slots,
+        max_concurrent_local_activities=settings.database_slots,
         max_cached_workflows=settings.workflows_cached_max,
         max_task_queue_activities_per_second=_rate_per_s(settings, queue),
         deployment_config=_deployment(settings),

@@ -81,6 +81,7 @@ class Report:
         self._limit = gauges("spending_limit_usd_micros", "The deployment's caps")
         self._held = gauges("held_usd_micros", "What is held for generations that go on")
         self._house = gauges("house_loss_usd_micros", "What the house paid in 30 days")
+        self._house_paid = gauges("house_paid_usd_micros", "What the house ever paid")
         self._paused = gauges(
             "submits_paused_seconds", "How long submits have been paused; 0 = not"
         )
@@ -119,6 +120,7 @@ class Report:
             spending = await connection.fetch(SQL["spending"])
             held = await connection.fetchval(SQL["held"])
             house = await connection.fetchval(SQL["house"])
+            house_paid = await connection.fetchval(SQL["house_paid"])
             paused_s = await connection.fetchval(SQL["paused"])
             findings = await connection.fetch(SQL["findings"])
             sweep_age_s = await connection.fetchval(SQL["sweep_age"])
@@ -133,6 +135,7 @@ class Report:
         self._of_money({row["span"]: row for row in spending}, self._settings.ledger)
         self._held.tell({(): held})
         self._house.tell({(): house})
+        self._house_paid.tell({(): house_paid})
         self._paused.tell({(): paused_s or 0})
         counts = {row["kind"]: row["many"] for row in findings}
         self._findings.tell(

@@ -40,10 +40,10 @@ class WorkerSettings(PacingSettings):
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")
     workflows_cached_max: int = Field(
-        default=200,
+        default=1000,
         ge=0,
-        description="Workflows kept in memory between their steps, 90 kB each. Those between"
-        " reserve and submit need a place, those that wait none: they are replayed when they go on",
+        description="Workflows kept in memory between their steps, 100 kB each. A step of any other"
+        " costs twice as much: what is started at once should fit in",
     )
     metrics_address: str | None = Field(
         default=None,

@@ -129,6 +129,10 @@ class Activities:
             ),
         }
 
+    def local(self) -> Sequence[Activity]:
+        """What runs beside its workflow at times, and else on another queue than the workflow's."""
+        return (self.prompts.build_prompt,)
+
 
 SPARE_CONNECTIONS = 3
 """With which senders and reconcilers, who each hold one connection, write down what they learn."""

@@ -32,7 +32,7 @@ class ImageToVideo(Generation):
         """Make the video, or end as failed or cancelled with what happened to the money."""
         async with self.to_a_booked_end():
             terms = await self.reserve()
-            await self.build_prompt("the caller's prompt")
+            await self.build_prompt("the caller's prompt", local=True)
             await self.stage_inputs()
             prediction_id = await submit(self)
             video = await await_video(self, terms, prediction_id)

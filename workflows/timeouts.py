@@ -22,6 +22,14 @@ class Limits(TypedDict, total=False):
     task_queue: TaskQueue
 
 
+class LocalLimits(TypedDict):
+    """How long a local activity may take: it runs where the workflow does."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 PATIENT = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 """PostgreSQL comes back: no number of attempts, since giving up here would strand money."""
 
@@ -29,6 +37,14 @@ DATABASE = Limits(
     # A few statements: long enough for a busy server, short enough to leave a frozen worker soon.
     start_to_close_timeout=timedelta(seconds=30),
     retry_policy=PATIENT,
+)
+
+LOCAL = LocalLimits(
+    # Tried once, within the workflow task, whose own limit is 10 s: what takes longer or goes wrong
+    # is the queue's, where waiting for PostgreSQL costs no history.
+    start_to_close_timeout=timedelta(seconds=5),
+    schedule_to_close_timeout=timedelta(seconds=5),
+    retry_policy=RetryPolicy(maximum_attempts=1),
 )
 
 BUILD_PROMPT = Limits(

@@ -9,7 +9,7 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -28,6 +28,17 @@ log = logging.getLogger(__name__)
 
 class KeysUnusable(ValueError):
     """The keys can't be used. The message names the entry by its place and id, never a key."""
+
+
+class KeyChanged(KeysUnusable):
+    """Another key was given under an id that has one; `key_id` names it."""
+
+    def __init__(self, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(
+            f"the key given as {key_id!r} is not the one that is kept as {key_id!r}; allowed: the"
+            " same key, or another one under another id"
+        )
 
 
 class KeyRing(NamedTuple):
@@ -58,30 +69,43 @@ def parse_keys(text: str) -> KeyRing:
     entries = _entries(text)
     if not entries:
         raise KeysUnusable(f"no key; allowed: ID:BASE64,ID:BASE64; {MAKE_ONE}")
-    ciphers: dict[str, AESGCM] = {}
+    ciphers = {key_id: AESGCM(key) for key_id, key in _keys(entries).items()}
+    return KeyRing(None if entries[0] == NO_KEY else next(iter(ciphers)), ciphers)
+
+
+def with_kept(given: str, kept: str) -> str:
+    """The keys `given`, and after them those of `kept` whose ids they lack.
+
+    Raises:
+        KeyChanged: an id stands for different keys: what bears it could not be read any more.
+        KeysUnusable: an entry is none, or an id stands twice.
+    """
+    listed, entries = _entries(given), _entries(kept)
+    keys, before = _keys(listed), _keys(entries)
+    for key_id, key in keys.items():
+        if before.get(key_id, key) != key:
+            raise KeyChanged(key_id)
+    ids = {NO_KEY, *keys}
+    return ",".join([*listed, *(each for each in entries if each.partition(":")[0] not in ids)])
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
+
+
+def _keys(entries: Sequence[str]) -> dict[str, bytes]:
+    """Id → key, in their order."""
+    keys: dict[str, bytes] = {}
     for place, entry in enumerate(entries, start=1):
         if entry == NO_KEY:
             if place > 1:
                 raise KeysUnusable(f"key {place}: {NO_KEY!r}; it is allowed in the first place")
             continue
         key_id, key = _key(place, entry)
-        if key_id in ciphers:
+        if key_id in keys:
             raise KeysUnusable(f"key {place}: the id {key_id!r} stands twice")
-        ciphers[key_id] = AESGCM(key)
-    return KeyRing(None if entries[0] == NO_KEY else next(iter(ciphers)), ciphers)
-
-
-def with_kept(given: str, kept: str) -> str:
-    """The keys `given`, and after them those of `kept` whose ids they lack."""
-    listed = _entries(given)
-    ids = {entry.partition(":")[0] for entry in listed} | {NO_KEY}
-    return ",".join(
-        [*listed, *(each for each in _entries(kept) if each.partition(":")[0] not in ids)]
-    )
-
-
-def _entries(text: str) -> list[str]:
-    return [entry.strip() for entry in re.split(r"[,\n]", text) if entry.strip()]
+        keys[key_id] = key
+    return keys
 
 
 def _key(place: int, entry: str) -> tuple[str, bytes]:

@@ -95,6 +95,7 @@ class Admission:
                 await money.plan_of(connection, request.user_id, self.settings)
             ).fairness_weight,
             heartbeat_timeout_s=self.heartbeat_timeout_s,
+            local_steps=True,
         )
         await connection.execute(
             generations.SQL["set_terms"],

@@ -25,11 +25,17 @@ ORDER BY created_at DESC, asset_id DESC
 LIMIT $5;
 
 -- name: search
--- As `list`, of those with words in title, description or prompt, and with one whole tag. First among the newest, where
--- whatever is frequent is found at once; then by the indexes of words and tags, which are quick for what is rare. The
--- planner can't choose between the two: it knows how frequent a word is, not how frequent it is with one user.
+-- As `list`, of those with words in title, description or prompt, and with one whole tag. What is rare is quick by the
+-- indexes of words and tags, what is frequent by reading on from the newest. The planner can't choose between the two:
+-- it knows how frequent a word is, not how frequent it is with one user. So the newest hundred are looked at first,
+-- whatever the page's size. They may be all there are, or fill the page. Else their share of hits tells how many rows
+-- it takes to fill it: where half as many again are within reach (500, or ten for each that is wanted), it reads on.
+-- Else, or where that was not enough, the indexes give them all.
 WITH newest AS MATERIALIZED (
-    SELECT asset_id, created_at, words, tags FROM assets
+    SELECT asset_id,
+           ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6))
+           AND ($7::text IS NULL OR tags @> ARRAY[$7]) AS hit
+    FROM assets
     WHERE deleted_at IS NULL
       AND ($1::text IS NULL OR user_id = $1)
       AND ($2::text IS NULL OR source = $2)
@@ -38,15 +44,32 @@ WITH newest AS MATERIALIZED (
           SELECT l.created_at, l.asset_id FROM assets l
           WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
     ORDER BY created_at DESC, asset_id DESC
-    LIMIT 10 * $5::bigint
+    LIMIT 100
 ), of_the_newest AS MATERIALIZED (
-    SELECT asset_id FROM newest
-    WHERE ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6)) AND ($7::text IS NULL OR tags @> ARRAY[$7])
+    SELECT count(*) = 100 AS are_more, count(*) FILTER (WHERE hit) AS hits FROM newest
+), frequent AS MATERIALIZED (
+    SELECT asset_id FROM (
+        SELECT asset_id, created_at,
+               ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6))
+               AND ($7::text IS NULL OR tags @> ARRAY[$7]) AS hit
+        FROM assets
+        WHERE (SELECT are_more AND hits < $5 AND hits * greatest(10 * $5::bigint, 500) >= 150 * $5::bigint
+               FROM of_the_newest)
+          AND deleted_at IS NULL
+          AND ($1::text IS NULL OR user_id = $1)
+          AND ($2::text IS NULL OR source = $2)
+          AND ($3::text IS NULL OR operation = $3)
+          AND ($4::text IS NULL OR (created_at, asset_id) < (
+              SELECT l.created_at, l.asset_id FROM assets l
+              WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+        ORDER BY created_at DESC, asset_id DESC
+        LIMIT greatest(10 * $5::bigint, 500)) AS walked
+    WHERE hit
     ORDER BY created_at DESC, asset_id DESC
     LIMIT $5
 ), of_all AS MATERIALIZED (
     SELECT asset_id FROM assets
-    WHERE (SELECT count(*) FROM of_the_newest) < $5 AND (SELECT count(*) FROM newest) = 10 * $5::bigint
+    WHERE (SELECT are_more AND hits < $5 AND (SELECT count(*) FROM frequent) < $5 FROM of_the_newest)
       AND deleted_at IS NULL
       AND ($1::text IS NULL OR user_id = $1)
       AND ($2::text IS NULL OR source = $2)
@@ -57,7 +80,8 @@ WITH newest AS MATERIALIZED (
       AND ($6::text IS NULL OR words @@ plainto_tsquery('simple', $6)) AND ($7::text IS NULL OR tags @> ARRAY[$7])
 )
 SELECT * FROM assets
-WHERE asset_id IN (SELECT asset_id FROM of_the_newest UNION ALL SELECT asset_id FROM of_all)
+WHERE asset_id IN (SELECT asset_id FROM newest WHERE hit UNION ALL SELECT asset_id FROM frequent
+                   UNION ALL SELECT asset_id FROM of_all)
 ORDER BY created_at DESC, asset_id DESC
 LIMIT $5;
 

@@ -8,7 +8,8 @@ which ends with its answer. Linux only (`pidfd_open`, parent-death signals).
 
 Its standard input is a socket of packets. One packet is a job: the arguments of `decoder` as JSON,
 with three descriptors, which are the job's socket and where the child's output and errors go. The
-exit code goes to the job's socket; whoever closes its other end, or half of it, has the child
+job's socket is told, a packet each, that the child is forked, and its exit code; it is closed
+untold where nothing could be forked. Whoever closes its other end, or half of it, has the child
 killed. The host ends when its own socket does, and its children with it.
 """
 
@@ -30,6 +31,7 @@ from activities.media import audio, decoder, images, videos
 
 _PACKET_SIZE_BYTES_MAX = 64 * 1024
 _DESCRIPTORS = 3
+_FORKED = b"forked"
 _PR_SET_PDEATHSIG = 1
 _LOADED = (audio, images, videos)
 
@@ -80,6 +82,9 @@ class Host:
                 with suppress(OSError):
                     os.close(descriptor)
             return
+        # Who asked may have gone already.
+        with suppress(OSError):
+            os.write(job.asker, _FORKED)
         self._wanted.add(job.pid)
         self._when(job.exited, lambda: self._tell(job))
         self._when(job.asker, lambda: self._kill(job))

@@ -1,24 +1,25 @@
 """Processes that decode one file each: started anew, or forked from a host that has all loaded.
 
 Whoever decodes now and then starts one (`start_process`, some 100 ms of CPU). A worker decodes each
-video that it downloads, and keeps a host for it (`Decoders`, some 10 ms each).
+video that it downloads, and keeps a host for it (`Decoders`, some 10 ms each). A host that fails
+is no reason for a video to: it is left alone for a while, and each file has its own process then.
 """
 
 import asyncio
 import json
 import os
-import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol, Self
+
+from activities.media.decoder_forks import STOP_S, Forked, HostTrust
 
 # No home, no path, no proxies, no keys. One malloc arena a thread would eat the address space.
 ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
 
-_STOP_S = 10.0
-_CODE_BYTES_MAX = 16
+HOST = (sys.executable, "-I", "-m", "activities.media.decoder_host")
 
 
 class DecoderProcess(Protocol):
@@ -73,52 +74,6 @@ async def start_process(arguments: Sequence[str]) -> DecoderProcess:
     )
 
 
-class _Forked:
-    """A child of the host. Our half of its socket is what it, and the host, live by."""
-
-    def __init__(self, asked: socket.socket, kill_host: Callable[[], None]) -> None:
-        self._asked = asked
-        self._kill_host = kill_host
-        self._code: int | None = None
-        self._transports: list[asyncio.ReadTransport] = []
-        self.stdout, self.stderr = asyncio.StreamReader(), asyncio.StreamReader()
-
-    async def read_from(self, output: int, errors: int) -> None:
-        """Take the reading ends of its pipes."""
-        for reader, descriptor in ((self.stdout, output), (self.stderr, errors)):
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda reader=reader: asyncio.StreamReaderProtocol(reader),
-                os.fdopen(descriptor, "rb", 0),
-            )
-            self._transports.append(transport)
-
-    async def wait(self) -> int:
-        if self._code is None:
-            told = await asyncio.get_running_loop().sock_recv(self._asked, _CODE_BYTES_MAX)
-            # A host that was killed tells nothing, and its children are killed with it.
-            self._code = int(told) if told else -signal.SIGKILL
-        return self._code
-
-    async def end(self) -> None:
-        if self._code is None:
-            # The host kills the child and says so. One that doesn't is frozen.
-            self._asked.shutdown(socket.SHUT_WR)
-            try:
-                async with asyncio.timeout(_STOP_S):
-                    await self.wait()
-            except TimeoutError:
-                with suppress(ProcessLookupError):
-                    self._kill_host()
-                await self.wait()
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Close what is ours of it."""
-        self._asked.close()
-        for transport in self._transports:
-            transport.close()
-
-
 def _can_fork() -> bool:
     """Whether the system has what the host needs: Linux, whose containers may forbid it."""
     if sys.platform != "linux":
@@ -134,9 +89,17 @@ class Decoders:
     """Forks decoders from a host, which is started when it is first needed, and again if it died.
 
     One event loop uses it: `async with Decoders() as decoders`.
+
+    Args:
+        host: The command of the host.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, host: Sequence[str] = HOST, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._command = host
+        self._trust = HostTrust(clock)
         self._host: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._starting = asyncio.Lock()
@@ -149,23 +112,44 @@ class Decoders:
             await self._stop(self._host)
 
     async def start(self, arguments: Sequence[str]) -> DecoderProcess:
-        """As `start_process`. Where there is no way to fork from a host, that is what it does."""
-        if not _can_fork():
+        """As `start_process`, which it does where no host can be had or could fork for it."""
+        if not _can_fork() or not self._trust.is_given():
             return await start_process(arguments)
+        try:
+            forked = await self._sent(arguments)
+        except OSError as error:
+            self._trust.lose(error.strerror or type(error).__name__)
+            return await start_process(arguments)
+        try:
+            is_begun = await forked.is_begun()
+        except BaseException:  # Also when cancelled.
+            await forked.end()
+            raise
+        if is_begun:
+            return forked
+        forked.let_go()
+        self._trust.lose("it forked nothing")
+        return await start_process(arguments)
+
+    async def _sent(self, arguments: Sequence[str]) -> Forked:
+        """Send a job to the host.
+
+        Raises:
+            OSError: the host can't be started, has just died, or is frozen and its socket full.
+        """
         control, kill_host = await self._ready()
-        asked, given = socket.socketpair()
+        asked, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output, write_output = os.pipe()
         errors, write_errors = os.pipe()
         asked.setblocking(False)  # noqa: FBT003 - its only parameter
-        forked = _Forked(asked, kill_host)
-        await forked.read_from(output, errors)
+        forked = Forked(asked, kill_host, self._trust)
         try:
+            await forked.read_from(output, errors)
             ends = [given.fileno(), write_output, write_errors]
             socket.send_fds(control, [json.dumps(list(arguments)).encode()], ends)
-        except OSError:
-            # The host has just died, or is frozen and its socket full: this file needs none.
+        except BaseException:  # Also when cancelled.
             forked.let_go()
-            return await start_process(arguments)
+            raise
         finally:
             given.close()
             os.close(write_output)
@@ -173,32 +157,43 @@ class Decoders:
         return forked
 
     async def _ready(self) -> tuple[socket.socket, Callable[[], None]]:
-        """The host's socket, and what kills the host."""
+        """The host's socket, and what kills the host.
+
+        Raises:
+            OSError: it can't be started.
+        """
         async with self._starting:
             if self._host is not None and self._host.returncode is not None:
                 await self._stop(self._host)
             if self._control is None:
-                ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                ours.setblocking(False)  # noqa: FBT003 - its only parameter
-                with its:
-                    self._host = await asyncio.create_subprocess_exec(
-                        *(sys.executable, "-I", "-m", "activities.media.decoder_host"),
-                        stdin=its.fileno(),
-                        stdout=asyncio.subprocess.DEVNULL,
-                        env=ENVIRONMENT,
-                        cwd="/",
-                        start_new_session=True,
-                    )
-                self._control = ours
+                self._host, self._control = await self._start_host()
             assert self._host is not None, "started above, or before"
             return self._control, self._host.kill
+
+    async def _start_host(self) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # noqa: FBT003 - its only parameter
+        with its:
+            try:
+                host = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=its.fileno(),
+                    stdout=asyncio.subprocess.DEVNULL,
+                    env=ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except BaseException:  # Also when cancelled.
+                ours.close()
+                raise
+        return host, ours
 
     async def _stop(self, host: asyncio.subprocess.Process) -> None:
         """Let the host end by itself, as it does without its socket."""
         assert self._control is not None, "a host has a socket"
         self._control.close()
         try:
-            async with asyncio.timeout(_STOP_S):
+            async with asyncio.timeout(STOP_S):
                 await host.wait()
         except TimeoutError:
             host.kill()

@@ -82,7 +82,11 @@ class Instruments:
         self._show_zeros()
 
     def _show_zeros(self) -> None:
-        """Prometheus sees no increase in a series that begins with its first event."""
+        """Prometheus sees no increase in a series that begins with its first event.
+
+        Of counters with few label values; whoever asks for an increase of another counts a young
+        series as a whole (`deploy/prometheus/alerts.yml`).
+        """
         self._settled.add(0)
         for outcome in SUBMISSION_OUTCOMES:
             self._submissions.add(0, {"outcome": outcome})
@@ -115,7 +119,7 @@ class Instruments:
         self._verdicts.add(1, {"verdict": verdict.value})
 
     def requested(self, call: Call) -> None:
-        """A request to the provider."""
+        """A request to the provider and its answer."""
         self._requests.add(1, {"operation": call.operation, "answer": call.answer})
         self._request_s.record(timedelta(seconds=call.seconds), {"operation": call.operation})
 

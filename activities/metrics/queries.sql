@@ -24,6 +24,10 @@ SELECT coalesce(sum(reserved_usd_micros), 0)::bigint FROM spending WHERE span = 
 SELECT coalesce(sum(settled_usd_micros), 0)::bigint FROM ledger
 WHERE account = 'house' AND at > now() - interval '30 days';
 
+-- name: house_paid
+-- What the house ever paid, whatever came back: it only grows, so an increase is a loss.
+SELECT coalesce(sum(settled_usd_micros), 0)::bigint FROM ledger WHERE account = 'house' AND settled_usd_micros > 0;
+
 -- name: paused
 -- For how many seconds submits have been paused; none = they are not.
 SELECT extract(epoch FROM now() - value::timestamptz)::float8 FROM deployment WHERE name = 'paused';

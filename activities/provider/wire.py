@@ -82,7 +82,7 @@ class Call(NamedTuple):
     operation: str
     answer: str
     """`ok`, `4xx`, `429`, `5xx`, `other`, `malformed`; `unreached` where no connection came about,
-    `unanswered` where no whole reply came."""
+    `unanswered` where no whole reply came, `cancelled` where we gave it up ourselves."""
     seconds: float
 
 
@@ -337,6 +337,9 @@ class Wire:
             raise
         except OversizedReplyError:
             answer = "malformed"
+            raise
+        except asyncio.CancelledError:
+            answer = "cancelled"
             raise
         finally:
             self._tell(Call(route.operation, answer, time.perf_counter() - began))

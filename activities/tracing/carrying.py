@@ -225,6 +225,13 @@ class _Outbound(worker.WorkflowOutboundInterceptor):
         input.headers = self._with_place(input.headers)
         return super().start_activity(input)
 
+    def start_local_activity(
+        self,
+        input: worker.StartLocalActivityInput,  # noqa: A002
+    ) -> workflow.ActivityHandle[Any]:
+        input.headers = self._with_place(input.headers)
+        return super().start_local_activity(input)
+
     async def start_child_workflow(
         self,
         input: worker.StartChildWorkflowInput,  # noqa: A002

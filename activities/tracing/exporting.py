@@ -5,6 +5,7 @@ beside it with the whole length. So a worker that is killed, a run that goes on 
 is terminated leaves no span whose parent is missing: a process sends its spans in their order.
 """
 
+import atexit
 import hashlib
 import logging
 import threading
@@ -14,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -21,7 +23,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Reso
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Link, SpanKind, StatusCode
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity
 from temporalio.client import Interceptor
@@ -36,6 +38,8 @@ SEND_EVERY_MS = 1000
 
 FLUSH_S_MAX = 2.0
 """A collector that hangs holds up no command line."""
+
+log = structlog.get_logger()
 
 TRIES_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
@@ -103,11 +107,16 @@ class Mark:
 
 
 class Exported:
-    """Traces of one process."""
+    """Traces of one process.
+
+    Whatever their SDK, or a processor of others in it, raises fails no work: it is told once, and
+    the span is lost.
+    """
 
     def __init__(self, provider: trace.TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("stillmotion")
+        self._has_failed = False
 
     @classmethod
     def to(cls, url: str, service: str) -> Self:
@@ -115,14 +124,19 @@ class Exported:
         theirs = trace.get_tracer_provider()
         if isinstance(theirs, TracerProvider):
             return cls(theirs)
-        provider = TracerProvider(resource=_resource(service), id_generator=Ids())
+        # At exit the SDK would wait for a collector that hangs for half a minute.
+        provider = TracerProvider(
+            resource=_resource(service), id_generator=Ids(), shutdown_on_exit=False
+        )
         # A warning for each of its tries would be all that a command line shows; an error is told.
         logging.getLogger(TRIES_LOGGER).setLevel(logging.ERROR)
         provider.add_span_processor(OfActivity())
         provider.add_span_processor(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=url), schedule_delay_millis=SEND_EVERY_MS)
         )
-        return cls(provider)
+        exported = cls(provider)
+        atexit.register(exported.flush)
+        return exported
 
     def interceptors(self) -> Sequence[Interceptor]:
         """What carries a trace through Temporal."""
@@ -133,48 +147,56 @@ class Exported:
     def flush(self) -> None:
         """Have everything sent, as far as that takes no more than two seconds."""
         if isinstance(self._provider, TracerProvider):
-            sending = threading.Thread(target=self._provider.force_flush, daemon=True)
+            sending = threading.Thread(target=self._send, args=(self._provider,), daemon=True)
             sending.start()
             sending.join(FLUSH_S_MAX)
+
+    def _send(self, provider: TracerProvider) -> None:
+        with self._spared():
+            provider.force_flush()
 
     @contextmanager
     def call(self, name: str, attributes: Mapping[str, Value]) -> Generator[Notes]:
         """A call of ours to another service; its `Notes` become attributes when it ends."""
         notes: Notes = {}
-        with self._tracer.start_as_current_span(
-            name,
-            kind=SpanKind.CLIENT,
-            attributes=_named(attributes),
-            # They would hold the error's words, and so a user's.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
+        # Where none can be made, what is called hangs below the place where we are.
+        span: trace.Span = NonRecordingSpan(trace.get_current_span().get_span_context())
+        with self._spared():
+            span = self._tracer.start_span(
+                name, kind=SpanKind.CLIENT, attributes=_named(attributes)
+            )
+        try:
+            # The error's words would be a user's.
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
                 yield notes
-            except BaseException as error:
-                notes.setdefault("error_type", type(error).__name__)
-                raise
-            finally:
+        except BaseException as error:
+            notes.setdefault("error_type", type(error).__name__)
+            raise
+        finally:
+            with self._spared():
                 span.set_attributes(_named(notes))
                 if "error_type" in notes:
                     span.set_status(StatusCode.ERROR)
+                span.end()
 
     def mark(self, at: Carrier, mark: Mark, *, linked: Carrier | None = None) -> Carrier:
-        """Send `mark` as a span below the place `at`; returns its own place."""
-        links = [Link(place)] if (place := _place(linked)) is not None else []
-        span = self._tracer.start_span(
-            mark.name,
-            _PROPAGATOR.extract(at, Context()),
-            kind=mark.kind,
-            attributes=mark.attributes,
-            links=links,
-            start_time=mark.began_ns,
-        )
-        if mark.error:
-            span.set_attribute("error.type", mark.error)
-            span.set_status(StatusCode.ERROR)
-        span.end(mark.ended_ns)
-        return _carrier(trace.set_span_in_context(span, Context()))
+        """Send `mark` as a span below the place `at`; returns its own place, or `at` if lost."""
+        with self._spared():
+            links = [Link(place)] if (place := _place(linked)) is not None else []
+            span = self._tracer.start_span(
+                mark.name,
+                _PROPAGATOR.extract(at, Context()),
+                kind=mark.kind,
+                attributes=mark.attributes,
+                links=links,
+                start_time=mark.began_ns,
+            )
+            if mark.error:
+                span.set_attribute("error.type", mark.error)
+                span.set_status(StatusCode.ERROR)
+            span.end(mark.ended_ns)
+            return _carrier(trace.set_span_in_context(span, Context()))
+        return at
 
     def mark_as(
         self, seed: str, at: Carrier, mark: Mark, *, linked: Carrier | None = None
@@ -191,9 +213,20 @@ class Exported:
         trace_id, span_id = _ids_of(seed)
         is_sampled = True
         if isinstance(self._provider, TracerProvider):
-            judged = self._provider.sampler.should_sample(None, trace_id, name)
-            is_sampled = judged.decision.is_sampled()
+            with self._spared():
+                judged = self._provider.sampler.should_sample(None, trace_id, name)
+                is_sampled = judged.decision.is_sampled()
         return {"traceparent": f"00-{trace_id:032x}-{span_id:016x}-{is_sampled:02x}"}
+
+    @contextmanager
+    def _spared(self) -> Generator[None]:
+        """The block may fail: work goes on without its span."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a processor may raise anything
+            if not self._has_failed:
+                log.warning("spans are lost: tracing fails", why=type(error).__name__)
+            self._has_failed = True
 
 
 def place_in(sent: object) -> Carrier:
@@ -206,8 +239,8 @@ def place_in(sent: object) -> Carrier:
 
 
 def trace_id_of(carrier: Carrier) -> str:
-    """32 hex digits."""
-    return carrier["traceparent"][3:35]
+    """32 hex digits; empty where there is no place."""
+    return carrier.get("traceparent", "")[3:35]
 
 
 @contextmanager

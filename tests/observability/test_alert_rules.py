@@ -6,17 +6,58 @@ import shlex
 import pytest
 import yaml
 from stacks import REPOSITORY
+from temporalio.runtime import BUFFERED_METRIC_KIND_COUNTER, MetricBuffer, Runtime, TelemetryConfig
 
+from activities.metrics.instruments import Instruments
 from starter.cli.app import app
 from tests.observability.rules import (
     DASHBOARDS,
     RUNBOOK,
+    Query,
+    alert_queries,
     alerts,
     dashboard_queries,
     runbook_entries,
 )
 
 ENTRIES = runbook_entries()
+INCREASE = re.compile(r"increase\((?P<series>(?P<name>\w+)(?:\{[^}]*\})?)\[(?P<window>\w+)\]\)")
+GAUGES_OF_REPORTS = re.compile(
+    r"stillmotion_(?:findings|stage_age|queue|callbacks|submits|sweep|spending|house)\w*"
+)
+
+
+@pytest.fixture(scope="module")
+def shown_as_0() -> set[str]:
+    """Our counters that a worker shows before anything has happened."""
+    buffer = MetricBuffer(1000)
+    Instruments(Runtime(telemetry=TelemetryConfig(metrics=buffer)).metric_meter)
+    metrics = {update.metric.name: update.metric for update in buffer.retrieve_updates()}
+    assert {each.kind for each in metrics.values()} == {BUFFERED_METRIC_KIND_COUNTER}
+    return {f"{name}_total" for name in metrics}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [each for each in (*alert_queries(), *dashboard_queries()) if "increase(" in each.expr],
+    ids=lambda query: query.place,
+)
+def test_an_increase_counts_the_event_that_begins_a_series(
+    query: Query, shown_as_0: set[str]
+) -> None:
+    for found in INCREASE.finditer(query.expr):
+        series, window = found["series"], found["window"]
+        young = f"({series} unless {series} offset {window}) or {found[0]}"
+
+        assert found["name"] in shown_as_0 or young in query.expr
+    assert query.expr.count("increase(") == len(INCREASE.findall(query.expr))
+
+
+@pytest.mark.parametrize("query", alert_queries(), ids=lambda query: query.place)
+def test_an_alert_goes_by_no_report_of_a_worker_that_can_not_read_any_more(query: Query) -> None:
+    told = len(GAUGES_OF_REPORTS.findall(query.expr)) and query.place != "ReportStale"
+
+    assert not told or "and on (instance) stillmotion_report_up{of=" in query.expr
 
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])

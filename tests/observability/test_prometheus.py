@@ -62,6 +62,8 @@ class Answers:
         """What an expression gives now; fails where it can't be evaluated."""
         async with httpx.AsyncClient(trust_env=False) as http:
             reply = await http.get(f"{self._url}/api/v1/query", params={"query": expr})
+            if reply.is_server_error:  # it still starts
+                reply.raise_for_status()
         assert reply.json()["status"] == "success", reply.text
         return reply.json()["data"]["result"]
 

@@ -28,6 +28,16 @@ VALUES ('gen_one', 'ann', 'k', 'h', '{}', 'image-to-video', 'api', $1, now() - i
 """
 
 
+A_TOMBSTONE = """
+INSERT INTO reservations (generation_id, state, videos, quoted_usd_micros, spent_on, closed_at)
+VALUES ('gen_one', 'released', 0, 0, '2020-01-01', now())
+"""
+OF_THE_HOUSE = """
+INSERT INTO ledger (generation_id, account, kind, settled_usd_micros, at)
+VALUES ('gen_one', 'house', $1, $2, now() - make_interval(days => $3))
+"""
+
+
 class Told:
     """A report, and what it told last."""
 
@@ -110,6 +120,22 @@ async def test_a_pause_a_cap_and_a_finding_are_told(told: Told, database: Pool) 
     assert told.value("queue_pollers", queue="stillmotion-poll") == 0
 
 
+async def test_what_the_house_ever_paid_neither_grows_old_nor_comes_back(
+    told: Told, database: Pool
+) -> None:
+    await told.again()
+    assert told.value("house_paid_usd_micros") == 0
+
+    await database.execute(A_TOMBSTONE)
+    await database.execute(OF_THE_HOUSE, "settle", 500, 40)
+    await database.execute(OF_THE_HOUSE, "correct", 70, 1)
+    await database.execute(OF_THE_HOUSE, "correct", -20, 0)
+    await told.again()
+
+    assert told.value("house_paid_usd_micros") == 570
+    assert told.value("house_loss_usd_micros") == 50
+
+
 async def test_where_postgresql_does_not_answer_the_last_values_stay_and_are_told_as_old(
     told: Told, database: Pool
 ) -> None:
@@ -124,7 +150,9 @@ async def test_where_postgresql_does_not_answer_the_last_values_stay_and_are_tol
     assert told.value("generations_open", stage="generating") == 1
 
 
-@pytest.mark.parametrize("name", ["open", "house", "spending", "sweep_age", "telling", "paused"])
+@pytest.mark.parametrize(
+    "name", ["open", "house", "house_paid", "spending", "sweep_age", "telling", "paused"]
+)
 async def test_no_report_has_to_read_a_whole_table(database: Pool, name: str) -> None:
     async with database.acquire() as connection, connection.transaction():
         # Whoever has no index to go by reads the table all the same.

@@ -6,8 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 
-from tests.workflows.scripted import PREDICTION, TO_BE_TOLD, VIDEO, Gate, Script, a_request, refused
+from tests.workflows.scripted import (
+    PREDICTION,
+    TO_BE_TOLD,
+    VIDEO,
+    Gate,
+    Script,
+    a_request,
+    refused,
+    terms_of,
+)
 from tests.workflows.theatre import (
     Handle,
     Theatre,
@@ -16,7 +26,14 @@ from tests.workflows.theatre import (
     saw_the_cancel,
     until,
 )
-from workflows.contracts.activities import PredictionEnd, Reconciled, Submitted, Verdict
+from workflows.contracts.activities import (
+    PredictionEnd,
+    PromptBuilt,
+    Reconciled,
+    Saved,
+    Submitted,
+    Verdict,
+)
 from workflows.contracts.failures import FailureKind
 from workflows.contracts.requests import Operation
 from workflows.contracts.stages import Stage
@@ -42,6 +59,21 @@ TAKEN = Submitted(prediction_id=PREDICTION)
 async def happy(theatre: Theatre, _: Sleep, generation_id: str) -> Recorded:
     """A video without any trouble."""
     return await _ended(await theatre.start_as(generation_id, Script()))
+
+
+async def local(theatre: Theatre, _: Sleep, generation_id: str) -> Recorded:
+    """A video whose short steps run beside its workflow."""
+    terms = terms_of(generation_id, local_steps=True)
+    return await _ended(await theatre.start_as(generation_id, Script().on("ledger.reserve", terms)))
+
+
+async def local_then_queued(theatre: Theatre, _: Sleep, generation_id: str) -> Recorded:
+    """The same, where these steps fail there and go on by the queue."""
+    away = ApplicationError("PostgreSQL is away.")
+    script = Script().on("ledger.reserve", terms_of(generation_id, local_steps=True))
+    script.on("prompts.build_prompt", away, PromptBuilt(prompt_by="caller"))
+    script.on("library.save", away, Saved(asset_id="ast_" + "c" * 26))
+    return await _ended(await theatre.start_as(generation_id, script))
 
 
 async def scene(theatre: Theatre, _: Sleep, generation_id: str) -> Recorded:
@@ -210,7 +242,7 @@ async def _ended(handle: Handle) -> Handle:
 SCENARIOS: dict[str, Scenario] = {
     play.__name__: play
     for play in (
-        *(happy, scene, avatar, claimed, told, refusal_told, busy),
+        *(happy, local, local_then_queued, scene, avatar, claimed, told, refusal_told, busy),
         *(reconciled, unresolved_then_adopted, resubmitted, given_up),
         *(event_beside_poll, cancelled, cancelled_submitting, cancelled_parked),
         *(parked_resumed, overdue, fetch_parked, lost),

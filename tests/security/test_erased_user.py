@@ -9,43 +9,28 @@ import os
 import signal
 import sys
 import tempfile
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
-from stacks import CHELSEA, COFFEE, SMALL, Stack, at_stage, finished, running_dev, until
+from stacks import COFFEE, SMALL, Stack, at_stage, finished, running_dev, until
 
-from activities.generations.repository import user_hash
 from starter import GenerationHandle, VideoClient
-from tests.activities.callbacks.listening import listening
-from tests.security.traces import columns_of, found_in, histories_of
+from tests.security.persons import (
+    SUMS,
+    Person,
+    a_person_with_a_video,
+    a_person_with_everything,
+    erased,
+    nothing_left,
+    owner_of,
+    traces_of,
+)
 from workflows.contracts.failures import FailureKind, RequestRefused
-from workflows.contracts.requests import Source
 from workflows.contracts.stages import Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.tools()]  # Python only, and a minute of it.
-
-SUMS = """
-SELECT sum(videos_reserved), sum(videos_settled), sum(reserved_usd_micros), sum(settled_usd_micros)
-FROM {}
-"""
-
-
-class Person:
-    """A user whose every word can be recognised."""
-
-    def __init__(self) -> None:
-        self.id = f"person-{uuid.uuid4().hex}"
-        self.mark = f"words{uuid.uuid4().hex}"
-        self.generations: list[str] = []
-
-    @property
-    def traces(self) -> dict[str, str]:
-        return {"the user's id": self.id, "the user's words": self.mark}
 
 
 @pytest.fixture(scope="module")
@@ -64,90 +49,9 @@ async def stack() -> AsyncIterator[Stack]:
             yield stack
 
 
-async def a_person_with_everything(stack: Stack) -> Person:
-    """Videos of an LLM's prompt and of their own, a failure, a refusal, a batch, a callback."""
-    person = Person()
-    await stack.cli("plans", "assign", person.id, "pro")
-    await stack.faults({"output": SMALL, "job": {"kind": "failed", "match": "fail this"}})
-    mine: dict[str, Any] = {"user_id": person.id}
-    async with listening() as listener:
-        video = await stack.start(
-            f"{person.mark} rises",
-            idempotency_key=f"key-{person.mark}",
-            callback_url=f"{listener.url}/{person.mark}",
-            source=Source.PODCAST_MAKER,
-            **mine,
-        )
-        scene = await stack.client.animate_scene(
-            CHELSEA, {"title": person.mark}, {"plot": person.mark}, **mine
-        )
-        failed = await stack.start(f"fail this {person.mark}", **mine)
-        refused = await stack.client.image_to_video(
-            f"https://127.0.0.1/{person.mark}.jpg", person.mark, **mine
-        )
-        item = {"operation": "image-to-video", "image": COFFEE, "prompt": person.mark}
-        batch = await stack.client.batch(
-            [item], user_id=person.id, idempotency_key=f"batch-{person.mark}"
-        )
-        await asyncio.gather(finished(video), finished(scene), batch.result(timeout=60))
-        await asyncio.gather(*(at_stage(each, Stage.FAILED) for each in (failed, refused)))
-        await until(lambda: _all_told(stack))
-    rows = await stack.rows("SELECT generation_id FROM generations WHERE user_id = $1", person.id)
-    person.generations = [row[0] for row in rows]
-    assert len(person.generations) == 5
-    return person
-
-
-async def a_person_with_a_video(stack: Stack) -> Person:
-    person = Person()
-    await stack.faults({"output": SMALL})
-    video = await stack.start(person.mark, user_id=person.id)
-    await finished(video)
-    person.generations = [video.id]
-    return person
-
-
-async def _all_told(stack: Stack) -> bool:
-    return not await stack.value("SELECT count(*) FROM callbacks WHERE state = 'delivering'")
-
-
-async def erased(stack: Stack, person: Person) -> dict[str, Any]:
-    code, out, err = await stack.cli("users", "erase", person.id, "--yes", "-o", "json")
-    assert code == 0, err
-    return json.loads(out)
-
-
-async def traces_of(stack: Stack, person: Person) -> list[str]:
-    """Where anything of a person stands: in tables, histories, or the names of files."""
-    owner = await _owner(stack, person.id)
-    columns, histories = await columns_of(stack), await histories_of(stack)
-    stored = {"the store": [str(path) for path in files_of(stack)]}
-    listed = {"ids of histories": list(histories)}
-    marks = person.traces | {"the user's hash": owner}
-    marks |= {f"history of {each}": each for each in person.generations}
-    return [
-        *found_in(columns, person.traces | {"the user's hash": owner}),
-        *found_in(histories | listed, marks),
-        *found_in(stored, {"the user's hash": owner}),
-    ]
-
-
-async def _owner(stack: Stack, user_id: str) -> str:
-    connection = await asyncpg.connect(stack.address.database)
-    try:
-        return await user_hash(connection, user_id)
-    finally:
-        await connection.close()
-
-
 def files_of(stack: Stack) -> list[Path]:
     media = Path(stack.address.media.removeprefix("file://"))
     return sorted(path for path in media.rglob("*") if path.is_file())
-
-
-async def _nothing_left(stack: Stack, person: Person) -> bool:
-    # Temporal's lists lag behind its histories.
-    return not await traces_of(stack, person)
 
 
 async def test_nothing_of_an_erased_user_is_left_and_everybody_elses_is(stack: Stack) -> None:
@@ -158,7 +62,7 @@ async def test_nothing_of_an_erased_user_is_left_and_everybody_elses_is(stack: S
 
     told = await erased(stack, gone)
 
-    await until(lambda: _nothing_left(stack, gone), 20)
+    await until(lambda: nothing_left(stack, gone), 20)
     after = await stack.rows(SUMS.format("ledger")) + await stack.rows(SUMS.format("balances"))
     assert after == before
     assert sorted(await traces_of(stack, stays)) == sorted(theirs_before)
@@ -266,7 +170,7 @@ async def test_whoever_is_killed_before_the_rows_go_erases_the_rest_the_next_tim
     stack: Stack,
 ) -> None:
     person = await a_person_with_a_video(stack)
-    owner = await _owner(stack, person.id)
+    owner = await owner_of(stack, person.id)
     argv = ("-m", "starter.cli", "users", "erase", person.id, "--yes")
 
     async with stack.locked("generations"):
@@ -281,7 +185,7 @@ async def test_whoever_is_killed_before_the_rows_go_erases_the_rest_the_next_tim
 
     assert any("generations.user_id" in each for each in half_way)
     assert told["counts"]["generations"] == 1
-    await until(lambda: _nothing_left(stack, person), 20)
+    await until(lambda: nothing_left(stack, person), 20)
 
 
 async def _files_gone(stack: Stack, owner: str) -> bool:

@@ -84,6 +84,7 @@ def terms_of(
     deadline_s: int = 600,
     operation: Operation = Operation.IMAGE_TO_VIDEO,
     callback: bool = False,
+    local_steps: bool = False,
 ) -> Terms:
     return Terms(
         generation_id=generation_id,
@@ -108,6 +109,7 @@ def terms_of(
         ),
         reserved_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
         callback=callback,
+        local_steps=local_steps,
     )
 
 

@@ -112,13 +112,16 @@ class Theatre:
 
 def workers(client: Client, stagehand: Stagehand, queues: Iterable[TaskQueue]) -> list[Worker]:
     """The application's workers, but for the activities and how fast a cancel reaches them."""
-    by_queue = stagehand.activities().by_queue()
+    activities = stagehand.activities()
     return [
         Worker(
             client,
             task_queue=queue,
             workflows=WORKFLOWS if queue is TaskQueue.GENERATIONS else (),
-            activities=by_queue[queue],
+            activities=[
+                *activities.by_queue()[queue],
+                *(activities.local() if queue is TaskQueue.GENERATIONS else ()),
+            ],
             workflow_runner=RUNNER,
             max_heartbeat_throttle_interval=timedelta(milliseconds=50),
             disable_eager_activity_execution=True,

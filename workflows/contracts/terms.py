@@ -36,6 +36,9 @@ class Terms(BaseModel):
     """The plan's share of a busy queue, against other users'."""
     heartbeat_timeout_s: int = 60
     """How soon a dead worker's poll is taken over."""
+    local_steps: bool = False
+    """Whether the short database steps of every generation are tried as local activities. Histories
+    from before they were say False, and go on as they began."""
 
     @property
     def title(self) -> str:

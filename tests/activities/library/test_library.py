@@ -1,6 +1,7 @@
 """Assets: one per generation, read and deleted by their owner only."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -196,26 +197,56 @@ async def test_a_page_after_an_asset_of_somebody_else_is_empty(
     assert await library.find(database, store, user_id="bob", after=asset_id) == []
 
 
-@pytest.mark.parametrize(("words", "tag"), [("lighthouse", None), (None, "scene_3")])
-async def test_what_is_rare_is_found_behind_many_newer_ones(
-    database: Pool, store: MediaStore, words: str | None, tag: str | None
-) -> None:
-    """The first ten for each that is wanted are looked through; the rest is for the indexes."""
-    rare = [await saved(database, f"gen_rare_{number}") for number in range(3)]
-    await database.execute("UPDATE assets SET title = 'A lighthouse', tags = '{scene_3}'")
-    for number in range(12):
-        await saved(database, f"gen_{number}")
+MANY = """
+WITH made AS (
+    INSERT INTO generations (generation_id, user_id, idempotency_key, request_hash, request,
+                             operation, source, model, stage)
+    SELECT 'gen_' || n, user_id, 'key-' || n, request_hash, request, operation, source, model, stage
+    FROM generations, generate_series(1, $1) AS n WHERE generation_id = 'gen_one'
+    RETURNING generation_id)
+INSERT INTO assets (asset_id, generation_id, user_id, source, operation, model, key, facts, title,
+                    description, prompt, created_at)
+SELECT 'ast_' || n, 'gen_' || n, user_id, source, operation, model, 'outputs/' || n, facts,
+       'a harbour', '', '', now() - interval '1 day' - n * interval '1 minute'
+FROM assets, generate_series(1, $1) AS n WHERE assets.generation_id = 'gen_one'
+"""
+"""So many assets like the one of `gen_one`, each older than the one before."""
 
-    newest, *others = reversed(rare)
+HITS = {
+    "submarine": (),
+    "lighthouse": (150, 400, 690),
+    "sail": tuple(range(1, 61)),
+    "gull": tuple(range(1, 701, 7)),
+    "ends": (*range(1, 20), *range(650, 690)),
+}
+"""Which of the assets, the newest first, have a word: none, old, new, one in seven, both ends."""
+
+
+async def test_a_page_holds_the_newest_of_all_that_are_found_wherever_they_are(
+    database: Pool, store: MediaStore
+) -> None:
+    await saved(database)
+    await database.execute(MANY, 700)
+    for word, numbers in HITS.items():
+        await database.execute(
+            "UPDATE assets SET title = title || ' ' || $1, tags = tags || $1"
+            " WHERE asset_id = ANY ($2)",
+            word,
+            [f"ast_{number}" for number in numbers],
+        )
 
     async def found(user_id: str, **page: Any) -> list[str]:
-        assets = await library.find(database, store, user_id=user_id, words=words, tag=tag, **page)
+        assets = await library.find(database, store, user_id=user_id, **page)
         return [asset.asset_id for asset in assets]
 
-    assert await found("ann", limit=1) == [newest]
-    assert await found("ann", limit=1, after=newest) == others[:1]
-    assert await found("ann", limit=9) == [newest, *others]
-    assert await found("bob") == []
+    for word, numbers in HITS.items():
+        wanted = [f"ast_{number}" for number in numbers]
+        older = [f"ast_{number}" for number in numbers if number > 10]
+        for limit, by in itertools.product((1, 10, 40, 1000), ("words", "tag")):
+            page: dict[str, Any] = {by: word, "limit": limit}
+            assert await found("ann", **page) == wanted[:limit]
+            assert await found("ann", **page, after="ast_10") == older[:limit]
+        assert await found("bob", words=word) == []
 
 
 async def test_deleting_an_asset_hides_it_and_removes_its_files(

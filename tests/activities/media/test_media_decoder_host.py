@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from activities.media import decoder_forks
+from activities.media.decoder_forks import HOST_PAUSE_S
 from activities.media.decoder_processes import Decoders
 from activities.media.decoding import inspect, inspect_with_poster
 from activities.media.errors import DecoderCrashed, DecodingTimedOut, VideoCorrupt
@@ -19,11 +22,31 @@ from tests.activities.media.measured import inspect_image, inspect_video
 Video = Callable[..., Path]
 STANDARD = {0, 1, 2}
 HOST = b"activities.media.decoder_host"
+NO_HOSTS = {
+    "its program is missing": ("/nowhere/host",),
+    "it ends at once": (sys.executable, "-c", "raise SystemExit(1)"),
+    "it never answers": (sys.executable, "-c", "import time; time.sleep(600)"),
+}
+
+
+class Clock:
+    """Goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 @pytest.fixture
-async def decoders() -> AsyncIterator[Decoders]:
-    async with Decoders() as decoders:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def decoders(clock: Clock) -> AsyncIterator[Decoders]:
+    async with Decoders(clock=clock) as decoders:
         yield decoders
 
 
@@ -58,6 +81,10 @@ def is_host(pid: int) -> bool:
     return HOST in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
+def our_hosts() -> list[int]:
+    return [each for each in children_of(os.getpid()) if is_host(each)]
+
+
 async def only_child_of(pid: int) -> int:
     """Waits until a process has a child."""
     while not (found := children_of(pid)):  # /proc gives no event.
@@ -67,7 +94,7 @@ async def only_child_of(pid: int) -> int:
 
 async def the_child() -> int:
     """Waits until a host of ours has forked a decoder; the decoder's process id."""
-    while not (hosts := [each for each in children_of(os.getpid()) if is_host(each)]):
+    while not (hosts := our_hosts()):
         await asyncio.sleep(0.01)
     return await only_child_of(hosts[0])
 
@@ -152,10 +179,15 @@ async def test_a_forked_decoder_that_dies_names_its_signal(
         await decoding
 
 
-async def test_a_host_that_dies_takes_its_decoders_with_it_and_another_one_starts(
-    decoders: Decoders, pipe: Path, a_video: Video, tmp_path: Path, media_settings: MediaSettings
+async def test_a_host_that_dies_takes_its_decoders_with_it_and_another_one_starts_later(
+    decoders: Decoders,
+    clock: Clock,
+    pipe: Path,
+    a_video: Video,
+    tmp_path: Path,
+    media_settings: MediaSettings,
 ) -> None:
-    out = tmp_path / "p.jpg"
+    video, out = a_video(), tmp_path / "p.jpg"
     decoding = asyncio.create_task(inspect("image", pipe, media_settings, start=decoders.start))
     child = await the_child()
 
@@ -164,9 +196,68 @@ async def test_a_host_that_dies_takes_its_decoders_with_it_and_another_one_start
     with pytest.raises(DecoderCrashed, match="SIGKILL"):
         await decoding
     await gone(child)
-    video = a_video()
-    facts, _ = await inspect_with_poster(video, out, media_settings, start=decoders.start)
-    assert facts == inspect_video(video)
+    at_once, _ = await inspect_with_poster(video, out, media_settings, start=decoders.start)
+    hosts_at_once = our_hosts()
+    clock.now_s += HOST_PAUSE_S
+    later, _ = await inspect_with_poster(video, out, media_settings, start=decoders.start)
+    assert at_once == later == inspect_video(video)
+    assert (hosts_at_once, len(our_hosts())) == ([], 1)
+
+
+@pytest.mark.parametrize("host", NO_HOSTS.values(), ids=NO_HOSTS)
+async def test_without_a_host_each_video_has_a_process_of_its_own_and_that_is_said_once(
+    host: tuple[str, ...],
+    a_video: Video,
+    tmp_path: Path,
+    media_settings: MediaSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoder_forks, "FORKED_WITHIN_S", 0.5)
+    video, clock = a_video(), Clock()
+    posters = [tmp_path / f"{number}.jpg" for number in range(4)]
+
+    with capture_logs() as logged:
+        async with Decoders(host=host, clock=clock) as decoders:
+            looks = [
+                inspect_with_poster(video, each, media_settings, start=decoders.start)
+                for each in posters[:3]
+            ]
+            seen = await asyncio.gather(*looks)
+            clock.now_s += HOST_PAUSE_S
+            seen.append(
+                await inspect_with_poster(video, posters[3], media_settings, start=decoders.start)
+            )
+
+    assert [facts for facts, _ in seen] == [inspect_video(video)] * 4
+    assert [poster for _, poster in seen] == [inspect_image(each) for each in posters]
+    assert [each["log_level"] for each in logged] == ["warning"]
+
+
+async def test_a_host_that_failed_is_left_alone_for_a_minute_and_used_again_once_it_works(
+    a_video: Video, tmp_path: Path, media_settings: MediaSettings
+) -> None:
+    video, clock = a_video(), Clock()
+    starts, mended = tmp_path / "starts", tmp_path / "mended"
+    script = (
+        f"echo one >> {starts}; test -e {mended} && exec {sys.executable} -I -m {HOST.decode()}"
+    )
+
+    with capture_logs() as logged:
+        async with Decoders(host=("/bin/sh", "-c", script), clock=clock) as decoders:
+
+            async def decoded_after(pause_s: float) -> int:
+                clock.now_s += pause_s
+                await inspect("video", video, media_settings, start=decoders.start)
+                return len(starts.read_text("utf-8").split())
+
+            counts = [await decoded_after(0), await decoded_after(HOST_PAUSE_S - 1)]
+            mended.touch()
+            counts += [await decoded_after(1), await decoded_after(0)]
+            hosts = our_hosts()
+
+    assert counts == [1, 1, 2, 2]
+    assert len(hosts) == 1
+    assert [each["log_level"] for each in logged] == ["warning", "info"]
 
 
 async def test_a_forked_decoder_has_neither_secrets_nor_descriptors_of_others(
