@@ -132,20 +132,30 @@ class EmbeddedPostgres:
         """Return the first identity under which the server program runs at all."""
         if len(self._identities) == 1:
             return self._identities[0]
-        for identity in self._identities:
-            try:
-                child = await self._run((binaries / "postgres", "--version"), Inheritance(identity))
-            except (subprocess.SubprocessError, PermissionError):
-                continue  # No user namespace here, or the program is out of that user's reach.
-            code = await child.wait()
-            await child.stop()
-            if code == 0:
+        failed: list[str] = []
+        # A second time, since a machine that is out of something for a moment refuses either.
+        for identity in self._identities * 2:
+            why = await self._unusable(identity, binaries / "postgres")
+            if why is None:
                 return identity
+            failed.append(f"{identity.disguise}: {why}")
         raise DataDirectoryUnusable(
             self._data_dir.path,
             "PostgreSQL refuses to run as root, and neither a user namespace nor the user `nobody` "
-            f"can execute {binaries / 'postgres'}. Run Stillmotion as an ordinary user.",
+            f"can execute {binaries / 'postgres'} ({'; '.join(failed)})."
+            " Run Stillmotion as an ordinary user.",
         )
+
+    async def _unusable(self, identity: Identity, program: Path) -> str | None:
+        """Why the program does not run under this identity; None where it does."""
+        try:
+            child = await self._run((program, "--version"), Inheritance(identity))
+        except (subprocess.SubprocessError, PermissionError) as error:
+            # No user namespace here, or the program is out of that user's reach.
+            return f"{error}"
+        code = await child.wait()
+        await child.stop()
+        return f"exit code {code}" if code else None
 
     async def _initialise(self, binaries: Path, inherit: Inheritance) -> None:
         """Make a new cluster beside its place, then rename it: a kill leaves nothing half made."""

@@ -188,8 +188,10 @@ async def test_no_usable_user_is_an_error_that_says_so(data_path: Path) -> None:
     refused = Identity(Disguise.NAMESPACE, uid=-1, gid=-1)
 
     async with DataDirectory(data_path) as directory:
-        with pytest.raises(EmbeddedError, match="as an ordinary user"):
+        with pytest.raises(EmbeddedError, match="as an ordinary user") as raised:
             await EmbeddedPostgres(directory, identities=[refused, refused]).__aenter__()
+
+    assert str(raised.value).count("namespace: Exception occurred in preexec_fn") == 4
 
 
 async def test_an_awkward_path_works_from_the_first_start_on(data_path: Path) -> None:
