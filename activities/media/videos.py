@@ -40,6 +40,9 @@ _ALLOWED = "a complete MP4 or WebM video"
 # Encoders round the header's length to a frame or two; a cut is longer.
 _SHORT_S_MAX = 0.5
 
+# A short film is decoded before a second thread has its memory.
+_SMALL_SIZE_BYTES = 1024 * 1024
+
 # A fade from black is over in seconds; a film that is dark for longer gets its first frame.
 _POSTER_FRAMES_MAX = 240
 _THUMBNAIL_PX = 64
@@ -149,7 +152,7 @@ def _pictures(path: Path, container: InputContainer) -> VideoStream:
         raise _corrupt(path, "holds no pictures")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
-    stream.thread_count = 2
+    stream.thread_count = 2 if path.stat().st_size > _SMALL_SIZE_BYTES else 1
     return stream
 
 
