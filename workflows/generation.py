@@ -270,7 +270,7 @@ class Generation(Steered):
     async def tried_locally(self, step: Step[Task, T], task: Task, summary: str) -> T | None:
         """The step's outcome without a queue's way there and back; None = it is the queue's.
 
-        A third of what a generation costs Temporal is saved so. A repeat finds what was done.
+        A fifth of what a generation costs Temporal is saved so. A repeat finds what was done.
         """
         if self.terms is None or not self.terms.local_steps:
             return None

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from temporalio import workflow
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.worker import Replayer, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from tests.replay.record import NAMES, NEVER_AGAIN, Record, all_records, main
 from tests.replay.reordered import Reordered, Untold
 from workers.pools import RUNNER, VERSIONED, WORKFLOWS
 
 STRICT = SandboxedWorkflowRunner(
-    restrictions=RUNNER.restrictions.with_import_notification_policy(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "workflows"
+    ).with_import_notification_policy(
         workflow.SandboxImportNotificationPolicy.RAISE_ON_UNINTENTIONAL_PASSTHROUGH
         | workflow.SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
     )
@@ -27,9 +29,7 @@ EVERY_RECORD = pytest.mark.parametrize(
 )
 
 
-def _replayer(
-    workflows: tuple[type, ...] = WORKFLOWS, runner: SandboxedWorkflowRunner = RUNNER
-) -> Replayer:
+def _replayer(workflows: tuple[type, ...] = WORKFLOWS, runner: WorkflowRunner = RUNNER) -> Replayer:
     return Replayer(
         workflows=workflows, workflow_runner=runner, data_converter=pydantic_data_converter
     )

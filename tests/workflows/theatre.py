@@ -23,11 +23,12 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from tests.workflows.scripted import Script, a_request
 from tests.workflows.stagehand import Stagehand
 from workers.dev import SEARCH_ATTRIBUTE_TYPES
-from workers.pools import RUNNER, WORKFLOWS
+from workers.pools import WORKFLOWS
 from workflows.contracts.failures import Failure
 from workflows.contracts.ids import callbacks_id_for
 from workflows.contracts.progress import ProgressFacts
@@ -37,6 +38,11 @@ from workflows.contracts.results import GenerationResult
 from workflows.contracts.stages import Stage
 
 Handle = WorkflowHandle[Any, GenerationResult]
+
+SANDBOXED = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules("workflows")
+)
+"""Stops I/O in a workflow; production goes without it."""
 
 STEPS = [
     "ledger.reserve",
@@ -122,7 +128,7 @@ def workers(client: Client, stagehand: Stagehand, queues: Iterable[TaskQueue]) -
                 *activities.by_queue()[queue],
                 *(activities.local() if queue is TaskQueue.GENERATIONS else ()),
             ],
-            workflow_runner=RUNNER,
+            workflow_runner=SANDBOXED,
             max_heartbeat_throttle_interval=timedelta(milliseconds=50),
             disable_eager_activity_execution=True,
         )

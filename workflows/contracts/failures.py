@@ -1,6 +1,6 @@
 """Why a generation failed or parked: one kind per situation, one table of what follows from it.
 
-Workflows match on the kind, never on text. The CLI, the README and later the API read the same
+Workflows match on the kind, never on text. The CLI, the documents and the API read the same
 table. Activities raise `refusal(...)`; everything else that they raise is retried by Temporal.
 """
 
