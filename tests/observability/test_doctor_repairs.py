@@ -18,6 +18,7 @@ from activities.encryption.converter import data_converter
 from activities.encryption.settings import EncryptionSettings
 from activities.ledger.settings import LedgerSettings
 from activities.media.settings import MediaSettings
+from activities.tracing.spans import _Process  # pyright: ignore[reportPrivateUsage]
 from starter.cli import telemetry_checks
 from starter.cli.checks import Broken, Check, run_checks
 from starter.places import Place
@@ -45,6 +46,9 @@ def a_place(folder: Path) -> Place:
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", telemetry_checks.METRICS):
         monkeypatch.delenv(name, raising=False)
+    # An exporter's thread would begin anew in each child that this process forks, and no process
+    # with two threads gets the user namespace that PostgreSQL starts in.
+    monkeypatch.setattr(_Process, "is_traced", True)
     return monkeypatch
 
 
