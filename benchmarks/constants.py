@@ -11,7 +11,7 @@ import json
 import signal
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -30,18 +30,19 @@ Body = Callable[[Any], Awaitable[BaseModel]]
 
 STEPS: dict[TaskQueue, Mapping[str, Callable[..., Any]]] = {
     TaskQueue.GENERATIONS: {
+        "prompts.build_prompt": Prompts.build_prompt,
         "library.save": Library.save,
         "ledger.record_usage": Ledger.record_usage,
     },
     TaskQueue.SUBMIT: {"provider.submit": Provider.submit},
-    TaskQueue.POLL: {"prompts.build_prompt": Prompts.build_prompt, "provider.poll": Provider.poll},
+    TaskQueue.POLL: {"provider.poll": Provider.poll},
     TaskQueue.MEDIA: {
         "ledger.reserve": Ledger.reserve,
         "provider.stage_inputs": Provider.stage_inputs,
         "media.download": Media.download,
     },
 }
-"""The steps of a generation that goes well, on the queues that `Activities.by_queue` gives them."""
+"""The steps of a generation that goes well, on the queues whose workers carry them out."""
 
 
 class Constants:
@@ -50,16 +51,9 @@ class Constants:
     def __init__(self, results: Mapping[str, JsonValue]) -> None:
         self._results = results
 
-    def by_queue(self) -> dict[TaskQueue, Sequence[Body]]:
-        """The steps' constant bodies by queue."""
-        return {
-            queue: [self._constant(name, stub) for name, stub in steps.items()]
-            for queue, steps in STEPS.items()
-        }
-
-    def local(self) -> Sequence[Body]:
-        """The step whose own queue is another than its workflow's."""
-        return [self._constant("prompts.build_prompt", Prompts.build_prompt)]
+    def registered_on(self, queue: TaskQueue) -> list[Body]:
+        """The constant bodies of a queue's steps."""
+        return [self._constant(name, stub) for name, stub in STEPS[queue].items()]
 
     def _constant(self, name: str, stub: Callable[..., Any]) -> Body:
         hints = typing.get_type_hints(stub)

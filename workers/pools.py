@@ -48,7 +48,6 @@ def build_workers(
 def _build(
     client: Client, activities: Activities, settings: WorkerSettings, queue: TaskQueue
 ) -> Worker:
-    serves_workflows = queue is TaskQueue.GENERATIONS
     slots = {
         TaskQueue.GENERATIONS: settings.database_slots,
         TaskQueue.SUBMIT: settings.submit_slots,
@@ -59,11 +58,8 @@ def _build(
     return Worker(
         client,
         task_queue=queue.value,
-        workflows=_workflows(settings) if serves_workflows else (),
-        activities=[
-            *activities.by_queue()[queue],
-            *(activities.local() if serves_workflows else ()),
-        ],
+        workflows=_workflows(settings) if queue is TaskQueue.GENERATIONS else (),
+        activities=activities.registered_on(queue),
         workflow_runner=RUNNER,
         max_concurrent_activities=slots,
         max_concurrent_local_activities=settings.database_slots,

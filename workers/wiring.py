@@ -129,9 +129,10 @@ class Activities:
             ),
         }
 
-    def local(self) -> Sequence[Activity]:
-        """What runs beside its workflow at times, and else on another queue than the workflow's."""
-        return (self.prompts.build_prompt,)
+    def registered_on(self, queue: TaskQueue) -> list[Activity]:
+        """What a worker of this queue has to know: where workflows run, local activities too."""
+        local = (self.prompts.build_prompt,) if queue is TaskQueue.GENERATIONS else ()
+        return [*self.by_queue()[queue], *local]
 
 
 SPARE_CONNECTIONS = 3

@@ -124,10 +124,7 @@ def workers(client: Client, stagehand: Stagehand, queues: Iterable[TaskQueue]) -
             client,
             task_queue=queue,
             workflows=WORKFLOWS if queue is TaskQueue.GENERATIONS else (),
-            activities=[
-                *activities.by_queue()[queue],
-                *(activities.local() if queue is TaskQueue.GENERATIONS else ()),
-            ],
+            activities=activities.registered_on(queue),
             workflow_runner=SANDBOXED,
             max_heartbeat_throttle_interval=timedelta(milliseconds=50),
             disable_eager_activity_execution=True,

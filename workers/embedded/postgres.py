@@ -133,8 +133,7 @@ class EmbeddedPostgres:
         if len(self._identities) == 1:
             return self._identities[0]
         failed: list[str] = []
-        # A second time, since a machine that is out of something for a moment refuses either.
-        for identity in self._identities * 2:
+        for identity in self._identities:
             why = await self._unusable(identity, binaries / "postgres")
             if why is None:
                 return identity

@@ -191,7 +191,7 @@ async def test_no_usable_user_is_an_error_that_says_so(data_path: Path) -> None:
         with pytest.raises(EmbeddedError, match="as an ordinary user") as raised:
             await EmbeddedPostgres(directory, identities=[refused, refused]).__aenter__()
 
-    assert str(raised.value).count("namespace: Exception occurred in preexec_fn") == 4
+    assert str(raised.value).count("namespace: Exception occurred in preexec_fn") == 2
 
 
 async def test_an_awkward_path_works_from_the_first_start_on(data_path: Path) -> None:
