@@ -46,8 +46,7 @@ def a_place(folder: Path) -> Place:
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", telemetry_checks.METRICS):
         monkeypatch.delenv(name, raising=False)
-    # An exporter's thread would begin anew in each child that this process forks, and no process
-    # with two threads gets the user namespace that PostgreSQL starts in.
+    # No exporter to a host that never answers goes on in the process of the tests.
     monkeypatch.setattr(_Process, "is_traced", True)
     return monkeypatch
 

@@ -128,10 +128,12 @@ async def start_child(
     or by our death.
 
     Raises:
-        OSError: the program can't be executed, or `cwd` can't be entered.
+        OSError: the program can't be executed, or `cwd` can't be entered. In a namespace the child
+            itself tells: exit code 1 and a line in its log.
         subprocess.SubprocessError: the child could not become `inherit.identity`.
     """
     inherit = inherit or Inheritance()
+    argv = inherit.identity.command(argv)
     if inherit.guarded:
         argv = (sys.executable, "-m", "workers.embedded.guard", stop_signal.name, *argv)
     log = ChildLog(log_path)
@@ -155,14 +157,14 @@ async def start_child(
 
 def _preparation(inherit: Inheritance, stop_signal: signal.Signals) -> Callable[[], None]:
     """Return what the child does between fork and exec: change its user, then tie itself to us."""
-    enter = inherit.identity.entering()
+    become = inherit.identity.become
     if inherit.guarded:
-        return enter
+        return become
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent_pid = os.getpid()
 
     def prepare() -> None:
-        enter()
+        become()
         if prctl(PR_SET_PDEATHSIG, int(stop_signal)) != 0:
             raise OSError(ctypes.get_errno(), "prctl")
         if os.getppid() != parent_pid:

@@ -7,19 +7,18 @@ really becomes `nobody`, its folders are given to that user, and every folder ab
 pass.
 """
 
-import ctypes
 import os
 import pwd
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from workers.embedded import namespace
 from workers.embedded.errors import DataDirectoryUnusable
 
-CLONE_NEWUSER = 0x10000000  # linux/sched.h
 OTHERS_MAY_ENTER = 0o001
 PASS_THROUGH = 0o011  # Others may reach what is below, but not list what there is.
 
@@ -40,18 +39,19 @@ class Identity:
     uid: int
     gid: int
 
-    def entering(self) -> Callable[[], None]:
-        """Return what the child calls between fork and exec to become this user.
+    def command(self, argv: Sequence[str]) -> Sequence[str]:
+        """Return what to execute for `argv` to run as this user (see `namespace`)."""
+        if self.disguise is not Disguise.NAMESPACE:
+            return argv
+        python = (sys.executable, "-I", "-S", namespace.__file__)
+        return (*python, str(self.uid), str(self.gid), *argv)
 
-        Everything it needs is loaded now, since a forked child should do as little as possible.
-        """
-        if self.disguise is Disguise.NAMESPACE:
-            unshare = _libc().unshare
-            uid_map, gid_map = f"{self.uid} 0 1".encode(), f"{self.gid} 0 1".encode()
-            return lambda: _enter_namespace(unshare, uid_map, gid_map)
+    def become(self) -> None:
+        """Really change the user; what a child calls between fork and exec."""
         if self.disguise is Disguise.NOBODY:
-            return lambda: _become(self.uid, self.gid)
-        return lambda: None
+            os.setgroups([])
+            os.setgid(self.gid)
+            os.setuid(self.uid)
 
     def grant(self, path: Path, *, below: Path) -> None:
         """Let this user own the folder `path` and reach it through the data directory `below`.
@@ -101,23 +101,3 @@ def _give(folder: Path, uid: int, gid: int) -> None:
     # The folder itself comes last, so that an interrupted change is taken up again.
     for entry in (*folder.rglob("*"), folder):
         os.chown(entry, uid, gid, follow_symlinks=False)
-
-
-def _enter_namespace(unshare: Callable[[int], int], uid_map: bytes, gid_map: bytes) -> None:
-    if unshare(CLONE_NEWUSER) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    # The kernel wants setgroups denied before an unprivileged process may map its group.
-    for name, value in (("setgroups", b"deny"), ("uid_map", uid_map), ("gid_map", gid_map)):
-        fd = os.open(f"/proc/self/{name}", os.O_WRONLY)
-        os.write(fd, value)
-        os.close(fd)
-
-
-def _become(uid: int, gid: int) -> None:
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

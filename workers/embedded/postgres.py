@@ -150,11 +150,10 @@ class EmbeddedPostgres:
         try:
             child = await self._run((program, "--version"), Inheritance(identity))
         except (subprocess.SubprocessError, PermissionError) as error:
-            # No user namespace here, or the program is out of that user's reach.
-            return f"{error}"
+            return f"{error}"  # The program is out of that user's reach.
         code = await child.wait()
         await child.stop()
-        return f"exit code {code}" if code else None
+        return child.log_tail().strip() or f"exit code {code}" if code else None
 
     async def _initialise(self, binaries: Path, inherit: Inheritance) -> None:
         """Make a new cluster beside its place, then rename it: a kill leaves nothing half made."""

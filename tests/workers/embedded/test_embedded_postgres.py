@@ -5,6 +5,8 @@ import os
 import signal
 import stat
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -191,7 +193,31 @@ async def test_no_usable_user_is_an_error_that_says_so(data_path: Path) -> None:
         with pytest.raises(EmbeddedError, match="as an ordinary user") as raised:
             await EmbeddedPostgres(directory, identities=[refused, refused]).__aenter__()
 
-    assert str(raised.value).count("namespace: Exception occurred in preexec_fn") == 2
+    assert str(raised.value).count("namespace: can't become uid -1 in a user namespace") == 2
+
+
+@AS_ROOT
+async def test_threads_that_start_again_in_every_forked_child_keep_nothing_from_starting(
+    data_path: Path,
+) -> None:
+    """As OpenTelemetry's batch exporter does, in a process that has ever begun to trace."""
+    traced = threading.Event()
+    traced.set()
+
+    def start_again() -> None:
+        if traced.is_set():  # Cleared below: a hook of a fork stays for the life of the process.
+            threading.Thread(target=time.sleep, args=(60.0,), daemon=True).start()
+
+    os.register_at_fork(after_in_child=start_again)
+    namespace, _ = candidates()
+    try:
+        async with (
+            DataDirectory(data_path) as directory,
+            EmbeddedPostgres(directory, identities=[namespace]) as server,
+        ):
+            assert await query(server, "SELECT 1") == "1"
+    finally:
+        traced.clear()
 
 
 async def test_an_awkward_path_works_from_the_first_start_on(data_path: Path) -> None:
