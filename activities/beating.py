@@ -8,8 +8,8 @@ from datetime import timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-BEATS_PER_TIMEOUT = 4
-"""A beat may be lost or late. The SDK sends at most one in 0.8 of the timeout, whatever we do."""
+BEATS_PER_TIMEOUT = 2
+"""More would not reach the server: the SDK sends at most one in 0.8 of the timeout."""
 
 HANDED_OVER_AFTER = timedelta(seconds=1)
 """By when another worker goes on with what a stopping one hands over."""
@@ -49,30 +49,17 @@ def beat_interval_s() -> float:
 
 
 async def pause(seconds: float, wake: asyncio.Event | None = None) -> None:
-    """Wait for a while, or until `wake` is set, with a heartbeat now and then.
+    """Wait for a while, or until `wake` is set; use it within `heartbeats`, which bring the cancel.
 
-    A heartbeat's reply brings the cancel. A worker that stops hands the wait over at once, instead
-    of draining as long as it may.
+    A worker that stops hands the wait over at once, instead of draining as long as it may.
 
     Raises:
         ApplicationError: the worker stops; another one goes on.
     """
-    interval_s = beat_interval_s()
-    while seconds > 0:
-        if await _interrupted(min(seconds, interval_s), wake):
-            return
-        activity.heartbeat()
-        seconds -= interval_s
-
-
-async def _interrupted(seconds: float, wake: asyncio.Event | None) -> bool:
-    """Whether `wake` was set within this time. Without one no task is made: thousands wait so."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
+            # Without an event no task is made: thousands wait so.
             await (_stops() if wake is None else _stops_unless(wake))
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _stops() -> None:

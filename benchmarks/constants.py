@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
+import uvloop
 from pydantic import BaseModel, JsonValue
 from temporalio import activity
 
@@ -82,4 +83,4 @@ async def work(results: Mapping[str, JsonValue]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(json.loads(Path(sys.argv[1]).read_text("utf-8"))))
+    uvloop.run(work(json.loads(Path(sys.argv[1]).read_text("utf-8"))))

@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from benchmarks.patience import until
 from benchmarks.peers_engines import ENGINES
 from benchmarks.peers_steps import Job, Steps
@@ -52,4 +54,4 @@ async def _jobs(path: Path) -> list[Job]:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], Path(sys.argv[2])))
+    uvloop.run(work(sys.argv[1], Path(sys.argv[2])))

@@ -42,12 +42,15 @@ class CallbackActivities(contract.Callbacks):
             await self.callbacks.open(generation_id)
         except NoCallback as error:
             raise RequestRefused(FailureKind.INVALID_REQUEST, f"generation_id: {error}.") from None
+        async with heartbeats():
+            return await self._tell_all(generation_id)
+
+    async def _tell_all(self, generation_id: str) -> Delivery:
         with self.notices.of(generation_id) as news:
             while True:
                 news.clear()
                 try:
-                    async with heartbeats():
-                        told = await self._tell(generation_id)
+                    told = await self._tell(generation_id)
                 except Superseded as error:
                     raise ApplicationError(
                         str(error), type="Superseded", category=ApplicationErrorCategory.BENIGN

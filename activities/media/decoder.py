@@ -25,14 +25,22 @@ _OPEN_FILES_MAX = 64
 
 def main() -> None:
     """Answer for one file, and for its poster where one is wanted."""
-    kind, path, poster, *limits = sys.argv[1:]
+    kind, path, poster_path, *limits = sys.argv[1:]
     size_bytes_max, cpu_s, memory_bytes = (int(limit) for limit in limits)
-    limit_process(cpu_s, memory_bytes, _POSTER_SIZE_BYTES_MAX if poster else 0)
+    limit_process(cpu_s, memory_bytes, _POSTER_SIZE_BYTES_MAX if poster_path else 0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    told = answer(kind, Path(path), size_bytes_max)
+    if not poster_path:
+        _say(answer(kind, Path(path), size_bytes_max))
+        return
+    from activities.media.videos import PosterFrame, inspect_video  # noqa: PLC0415
+
+    poster = PosterFrame()
+    told = _answered(
+        lambda: inspect_video(Path(path), size_bytes_max=size_bytes_max, poster=poster)
+    )
     _say(told)
-    if poster and "facts" in told:
-        _say(_answered(lambda: _make_poster(Path(path), Path(poster))))
+    if "facts" in told:
+        _say(_answered(lambda: poster.save(Path(poster_path))))
 
 
 def limit_process(cpu_s: int, memory_bytes: int, written_bytes: int) -> None:
@@ -84,12 +92,6 @@ def _inspector(kind: str) -> Callable[..., Measured]:
     from activities.media.videos import inspect_video  # noqa: PLC0415
 
     return inspect_video
-
-
-def _make_poster(path: Path, poster_path: Path) -> Measured:
-    from activities.media.videos import make_poster  # noqa: PLC0415
-
-    return make_poster(path, poster_path)
 
 
 def _end_with_parent() -> None:

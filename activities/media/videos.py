@@ -5,12 +5,14 @@ and headers hide each of these. Four checks find them all: the boxes add up to t
 every packet decodes, no frame of the index is missing, the last one ends where the header says.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
@@ -70,8 +72,63 @@ class _Seen:
             self.end = max(self.end, frame.pts + (frame.duration or frame_length))
 
 
-def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) -> Measured:
+class PosterFrame:
+    """Picks the frame that stands for a film while that is decoded: the first that is not black.
+
+    Give it to `inspect_video`, and `save` it when that has taken the film.
+    """
+
+    def __init__(self) -> None:
+        self._frame: VideoFrame | None = None
+        self._frames = 0
+        self._is_found = False
+
+    def offer(self, frame: VideoFrame) -> None:
+        """Keep the frame if it is the best one so far; none is a reason to refuse the film."""
+        if self._is_found:
+            return
+        self._frames += 1
+        with suppress(FFmpegError, MemoryError):
+            is_bright = _is_bright(frame)
+            if is_bright or self._frame is None:
+                self._frame = frame
+            self._is_found = is_bright or self._frames >= _POSTER_FRAMES_MAX
+
+    def save(self, out_path: Path) -> Measured:
+        """Write the frame, its longest side 640 pixels at most; the fields of its `ImageFacts`.
+
+        Args:
+            out_path: Its suffix says the format: `.jpg` or `.webp`.
+
+        Raises:
+            ValueError: The suffix is another.
+            VideoCorrupt: There is no frame to be had.
+        """
+        poster_format = POSTER_FORMATS.get(out_path.suffix)
+        if poster_format is None:
+            raise ValueError(f"a poster is a .jpg or a .webp file, not {out_path.suffix!r}")
+        frame = self._frame
+        if frame is None:
+            raise _corrupt(out_path, "has no frame to show")
+        scale = min(1.0, POSTER_SIDE_PX_MAX / max(frame.width, frame.height))
+        size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
+        try:
+            image: Image.Image = frame.to_image(width=size[0], height=size[1])
+        except FFmpegError as error:
+            raise _corrupt(out_path, "has no frame to show") from error
+        image.save(out_path, format=poster_format, quality=85)
+        return inspect_image(out_path)
+
+
+def inspect_video(
+    path: Path,
+    *,
+    size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX,
+    poster: PosterFrame | None = None,
+) -> Measured:
     """Decode the video with its sound to the end: the fields of `VideoFacts`, its size as coded.
+
+    `poster` is offered each frame.
 
     Raises:
         TooLarge: It is over the limit.
@@ -82,7 +139,7 @@ def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) ->
     try:
         with opened(path, form) as container:
             stream = _pictures(path, container)
-            seen = _decode(path, container, stream)
+            seen = _decode(path, container, stream, poster)
             duration_s = _checked_duration_s(path, container, stream, seen)
             codec, has_audio = stream.codec_context.name, bool(container.streams.audio)
     except Undecodable as error:
@@ -99,37 +156,6 @@ def inspect_video(path: Path, *, size_bytes_max: int = OUTPUT_SIZE_BYTES_MAX) ->
         frames=seen.frames,
         has_audio=has_audio,
     )
-
-
-def make_poster(video_path: Path, out_path: Path) -> Measured:
-    """Write the first frame that is not black, its longest side 640 pixels at most.
-
-    Returns the fields of its `ImageFacts`.
-
-    Args:
-        video_path: A video that `inspect_video` took.
-        out_path: Its suffix says the format: `.jpg` or `.webp`.
-
-    Raises:
-        ValueError: The suffix is another.
-        VideoCorrupt: There is no frame to be had.
-    """
-    poster_format = POSTER_FORMATS.get(out_path.suffix)
-    if poster_format is None:
-        raise ValueError(f"a poster is a .jpg or a .webp file, not {out_path.suffix!r}")
-    form = _form(video_path, video_path.stat().st_size)
-    try:
-        with opened(video_path, form) as container:
-            frame = _poster_frame(container, _pictures(video_path, container))
-            if frame is None:
-                raise _corrupt(video_path, "holds no picture")
-            scale = min(1.0, POSTER_SIDE_PX_MAX / max(frame.width, frame.height))
-            size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
-            image: Image.Image = frame.to_image(width=size[0], height=size[1])
-    except Undecodable as error:
-        raise _corrupt(video_path, "is damaged: it does not decode") from error
-    image.save(out_path, format=poster_format, quality=85)
-    return inspect_image(out_path)
 
 
 def _form(path: Path, size_bytes: int) -> ContainerFormat:
@@ -156,7 +182,9 @@ def _pictures(path: Path, container: InputContainer) -> VideoStream:
     return stream
 
 
-def _decode(path: Path, container: InputContainer, stream: VideoStream) -> _Seen:
+def _decode(
+    path: Path, container: InputContainer, stream: VideoStream, poster: PosterFrame | None
+) -> _Seen:
     seen = _Seen()
     rate, base = stream.average_rate, stream.time_base
     frame_length = round(1 / (rate * base)) if rate and base else 0
@@ -175,6 +203,8 @@ def _decode(path: Path, container: InputContainer, stream: VideoStream) -> _Seen
             if frame.is_corrupt:
                 raise _corrupt(path, f"is damaged: frame {seen.frames + 1} is not whole")
             seen.add(frame, frame_length)
+            if poster is not None:
+                poster.offer(frame)
     return seen
 
 
@@ -196,17 +226,6 @@ def _checked_duration_s(
     if claimed_s - duration_s > _SHORT_S_MAX:
         raise _corrupt(path, f"is cut short: it plays {duration_s:.1f} s of {claimed_s:.1f} s")
     return duration_s
-
-
-def _poster_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    first: VideoFrame | None = None
-    for number, frame in enumerate(container.decode(stream)):
-        if _is_bright(frame):
-            return frame
-        first = first or frame
-        if number + 1 >= _POSTER_FRAMES_MAX:
-            break
-    return first
 
 
 def _is_bright(frame: VideoFrame) -> bool:

@@ -176,17 +176,19 @@ class ProviderActivities(contract.Provider):
 
         Transport errors, 429 and 5xx are part of the weather: the next look may be better.
         """
-        end = PredictionEnd(state="running")
         await self._require_provider(task)
         async with self.pool.acquire() as connection, connection.transaction():
             # Only a parked one moves: it is waited for again.
             await generations.record(connection, task.terms.generation_id, Stage.GENERATING)
+        async with heartbeats():
+            return await self._watch(task)
+
+    async def _watch(self, task: Watch) -> PredictionEnd:
+        end = PredictionEnd(state="running")
         while _now() < task.deadline_at:
             pause_s = self.pace((_now() - task.accepted_at).total_seconds())
             try:
-                # A look may wait for its turn, and then for an answer, longer than a heartbeat.
-                async with heartbeats():
-                    end = await look(self.client, task.prediction_id, tell=self._detected)
+                end = await look(self.client, task.prediction_id, tell=self._detected)
             except (KeyRefused, AccessDenied):
                 raise
             except Overloaded as error:

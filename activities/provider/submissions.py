@@ -24,7 +24,7 @@ import asyncpg
 import structlog
 from pydantic import JsonValue
 
-from activities.database.pool import Connection, Pool
+from activities.database.pool import Connection, Pool, hold_session_locks
 from activities.database.statements import statements
 from activities.generations import repository as generations
 from activities.provider.errors import NotSent, ProviderError, SubmissionAmbiguous
@@ -285,6 +285,7 @@ class Submissions:
             InFlight: another session holds it.
         """
         async with self._pool.acquire() as connection:
+            hold_session_locks(connection)
             if not await connection.fetchval(SQL["try_lock"], generation_id):
                 raise InFlight(generation_id)
             yield connection

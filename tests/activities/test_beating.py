@@ -46,15 +46,12 @@ async def test_a_long_step_beats_a_few_times_in_its_timeout(
                 await asyncio.sleep(0.01)
         return beat_interval_s()
 
-    assert await environment.run(step) == pytest.approx(0.1)
+    assert await environment.run(step) == pytest.approx(0.2)
 
 
-async def test_a_pause_beats_when_it_has_waited(
-    environment: ActivityEnvironment, beats: list[tuple[Any, ...]]
-) -> None:
-    await environment.run(pause, 0.25)
-
-    assert len(beats) == 3
+async def test_a_pause_ends_after_its_time(environment: ActivityEnvironment) -> None:
+    async with asyncio.timeout(10):
+        await environment.run(pause, 0.01)
 
 
 async def test_a_pause_ends_when_it_is_woken(environment: ActivityEnvironment) -> None:
