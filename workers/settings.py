@@ -40,7 +40,7 @@ class WorkerSettings(PacingSettings):
     media_slots: int = Field(default=4, gt=0, description="Downloads and decodings at once")
     database_slots: int = Field(default=50, gt=0, description="Short database steps at once")
     workflows_cached_max: int = Field(
-        default=1250,
+        default=1024,
         ge=0,
         description="Workflows kept in memory between their steps, 100 kB each. A step of any other"
         " costs twice as much: what is started at once should fit in",

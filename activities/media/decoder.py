@@ -28,7 +28,6 @@ def main() -> None:
     kind, path, poster_path, *limits = sys.argv[1:]
     size_bytes_max, cpu_s, memory_bytes = (int(limit) for limit in limits)
     limit_process(cpu_s, memory_bytes, _POSTER_SIZE_BYTES_MAX if poster_path else 0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if not poster_path:
         _say(answer(kind, Path(path), size_bytes_max))
         return
@@ -101,4 +100,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     main()

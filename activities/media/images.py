@@ -18,7 +18,7 @@ from activities.media.files import INPUT_SIZE_BYTES_MAX, Measured, sha256_of, si
 
 PIXELS_MAX = 64_000_000
 
-_MIME_TYPES = {
+MIME_TYPES = {
     "JPEG": "image/jpeg",
     # A JPEG with more pictures behind the first (many phones write them): the first is the photo.
     "MPO": "image/jpeg",
@@ -66,7 +66,7 @@ def inspect_image(path: Path, *, size_bytes_max: int = INPUT_SIZE_BYTES_MAX) -> 
                 width, height = height, width
             return Measured(
                 kind="image",
-                mime_type=_MIME_TYPES[image.format or ""],
+                mime_type=MIME_TYPES[image.format or ""],
                 size_bytes=size_bytes,
                 sha256=sha256_of(path),
                 width=width,

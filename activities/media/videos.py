@@ -5,8 +5,10 @@ and headers hide each of these. Four checks find them all: the boxes add up to t
 every packet decodes, no frame of the index is missing, the last one ends where the header says.
 """
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -33,7 +35,7 @@ from activities.media.files import (
     sha256_of,
     size_within,
 )
-from activities.media.images import inspect_image
+from activities.media.images import MIME_TYPES
 
 POSTER_SIDE_PX_MAX = 640
 
@@ -116,8 +118,18 @@ class PosterFrame:
             image: Image.Image = frame.to_image(width=size[0], height=size[1])
         except FFmpegError as error:
             raise _corrupt(out_path, "has no frame to show") from error
-        image.save(out_path, format=poster_format, quality=85)
-        return inspect_image(out_path)
+        encoded = BytesIO()
+        image.save(encoded, format=poster_format, quality=85)
+        out_path.write_bytes(encoded.getbuffer())
+        return Measured(
+            kind="image",
+            mime_type=MIME_TYPES[poster_format],
+            size_bytes=encoded.tell(),
+            sha256=hashlib.sha256(encoded.getbuffer()).hexdigest(),
+            width=image.width,
+            height=image.height,
+            has_alpha=False,
+        )
 
 
 def inspect_video(
