@@ -38,17 +38,17 @@ SELECT runs, stage FROM generations WHERE generation_id = $1;
 -- Where a generation is, held until the transaction ends.
 SELECT stage, last_seq FROM generations WHERE generation_id = $1 FOR UPDATE;
 
--- name: move
--- The generation is at a stage now.
-UPDATE generations
-SET stage = $2, stage_at = now(), last_seq = $3, failure = $4,
-    completed_at = CASE WHEN $5 THEN now() ELSE completed_at END
-WHERE generation_id = $1;
-
 -- name: append
--- An event. Its listeners are told when the transaction commits.
-WITH inserted AS (
-    INSERT INTO events (generation_id, seq, stage, data) VALUES ($1, $2, $3, $4)
+-- The generation is at a stage now, by an event. Its listeners are told when the transaction commits.
+WITH moved AS (
+    UPDATE generations
+    SET stage = $3, stage_at = now(), last_seq = $2, failure = $5,
+        completed_at = CASE WHEN $6 THEN now() ELSE completed_at END
+    WHERE generation_id = $1
+    RETURNING generation_id, last_seq, stage
+), inserted AS (
+    INSERT INTO events (generation_id, seq, stage, data)
+    SELECT generation_id, last_seq, stage, $4::jsonb FROM moved
     RETURNING generation_id, seq
 )
 SELECT pg_notify('stillmotion_events', seq || ' ' || generation_id) FROM inserted;

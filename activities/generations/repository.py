@@ -193,8 +193,9 @@ async def _append(
 ) -> None:
     told = failure.model_dump(mode="json") if failure is not None else None
     event = (data or {}) | ({"failure": told} if told else {})
-    await connection.execute(SQL["move"], generation_id, stage.value, seq, told, stage in TERMINAL)
-    await connection.execute(SQL["append"], generation_id, seq, stage.value, event)
+    await connection.execute(
+        SQL["append"], generation_id, seq, stage.value, event, told, stage in TERMINAL
+    )
 
 
 class Work(NamedTuple):
