@@ -46,8 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure what was asked for; 1 where a measure could not be taken."""
     given = _parser().parse_args(argv)
     scale = Scale(share=given.scale, repeats=given.repeats)
-    # Stopped from outside, a measure ends as by Ctrl-C: what it started is stopped and removed.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Stopped from outside, a measure ends as by Ctrl-C: what it started is stopped and removed. In
+    # the background a shell has Ctrl-C ignored.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.default_int_handler)
 
     def keep(report: Report) -> None:
         if given.json:
