@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
-import uvloop
 from pydantic import BaseModel, JsonValue
 from temporalio import activity
 
@@ -83,4 +82,4 @@ async def work(results: Mapping[str, JsonValue]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(work(json.loads(Path(sys.argv[1]).read_text("utf-8"))))
+    asyncio.run(work(json.loads(Path(sys.argv[1]).read_text("utf-8"))))

@@ -24,7 +24,7 @@ from benchmarks.patience import until
 from benchmarks.peers_engines import ENGINES
 from benchmarks.peers_watch import Spent, spent_by
 from benchmarks.rig import AS_IN_PRODUCTION, Rig, opened
-from workers.embedded.children import start_child
+from workers.embedded.children import Child, start_child
 from workers.stack import environment_of
 
 JOBS = 1000
@@ -42,8 +42,14 @@ NAMES = {
 _FAILED_S = 900
 
 Row = Mapping[str, Any]
-Begin = Callable[[str, Sequence[Row]], Awaitable[None]]
-"""Has a list of jobs carried out; the list is called `warm` or `jobs`."""
+
+
+class Engine(NamedTuple):
+    """What carries jobs out."""
+
+    begin: Callable[[str, Sequence[Row]], Awaitable[None]]
+    """Has a list of jobs carried out; the list is called `warm` or `jobs`."""
+    child: Child
 
 
 class Run(NamedTuple):
@@ -70,16 +76,16 @@ async def measure(scale: Scale) -> list[Figure]:
 
 async def _run(rig: Rig, name: str, count: int) -> Run:
     """Warm the engine up with jobs that take no time, then have it carry out all of them."""
-    engine = _ours(rig) if name == OURS else _peer(rig, name)
+    running = _ours(rig) if name == OURS else _peer(rig, name)
     prompt = f"{name} {uuid.uuid4().hex[:8]}"
-    async with engine as begin:
+    async with running as engine:
         await _jobs_take(rig, 0)
-        await _carried_out(rig, begin, "warm", _rows(rig, WARM_UPS, "warm"))
+        await _carried_out(rig, engine, "warm", _rows(rig, WARM_UPS, "warm"))
         await _jobs_take(rig, JOB_S)
         counted = {"client", "worker", "decoders", "postgres"} | ({"temporal"} & {_server(name)})
         async with spent_by(counted) as spent:
             began = time.monotonic()
-            await _carried_out(rig, begin, "jobs", _rows(rig, count, prompt))
+            await _carried_out(rig, engine, "jobs", _rows(rig, count, prompt))
             wall_s = time.monotonic() - began
     log = (await rig.log())["predictions"]
     delays_s = [_delay_s(row) for row in log if row["input"]["prompt"] == prompt]
@@ -96,10 +102,14 @@ async def _jobs_take(rig: Rig, work_s: float) -> None:
     await rig.faults(job={"kind": "work", "work_s": work_s}, output={"kind": "ready"})
 
 
-async def _carried_out(rig: Rig, begin: Begin, name: str, rows: Sequence[Row]) -> None:
-    """Begin these jobs and wait until the last one is completed."""
+async def _carried_out(rig: Rig, engine: Engine, name: str, rows: Sequence[Row]) -> None:
+    """Begin these jobs and wait until the last one is completed.
+
+    Raises:
+        RuntimeError: one of them failed, or the engine's process ended.
+    """
     ids = [row["generation_id"] for row in rows]
-    await begin(name, rows)
+    await engine.begin(name, rows)
 
     async def all_done() -> bool:
         stages = await rig.database.fetch(
@@ -108,6 +118,8 @@ async def _carried_out(rig: Rig, begin: Begin, name: str, rows: Sequence[Row]) -
             ids,
         )
         counts = {row["stage"]: row["count"] for row in stages}
+        if engine.child.exit_code is not None:
+            raise RuntimeError(f"the engine ended: {engine.child.log_tail()}")
         if counts.get("failed"):
             raise RuntimeError(f"{counts['failed']} of the jobs failed")
         return counts.get("completed", 0) == len(ids)
@@ -121,18 +133,18 @@ def _rows(rig: Rig, count: int, prompt: str) -> list[Row]:
 
 
 @asynccontextmanager
-async def _ours(rig: Rig) -> AsyncGenerator[Begin]:
+async def _ours(rig: Rig) -> AsyncGenerator[Engine]:
     """The production worker; workflows are started as any backend does."""
 
     async def begin(_name: str, rows: Sequence[Row]) -> None:
         await asyncio.gather(*(rig.begin(row["generation_id"], row["request"]) for row in rows))
 
-    async with rig.worker():
-        yield begin
+    async with rig.worker() as child:
+        yield Engine(begin, child)
 
 
 @asynccontextmanager
-async def _peer(rig: Rig, engine: str) -> AsyncGenerator[Begin]:
+async def _peer(rig: Rig, engine: str) -> AsyncGenerator[Engine]:
     """A process of another engine, with the settings of our worker."""
     assert engine in ENGINES, "every other name is an engine's"
     folder = rig.folder / f"{engine}-{uuid.uuid4().hex[:8]}"
@@ -157,7 +169,7 @@ async def _peer(rig: Rig, engine: str) -> AsyncGenerator[Begin]:
 
     try:
         await until(ready, timeout_s=60)
-        yield begin
+        yield Engine(begin, child)
     finally:
         child.kill()
         await child.stop()

@@ -14,8 +14,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from benchmarks.patience import until
 from benchmarks.peers_engines import ENGINES
 from benchmarks.peers_steps import Job, Steps
@@ -54,4 +52,4 @@ async def _jobs(path: Path) -> list[Job]:
 
 
 if __name__ == "__main__":
-    uvloop.run(work(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(work(sys.argv[1], Path(sys.argv[2])))

@@ -68,14 +68,12 @@ def _ready(address: StackAddress) -> str:
 
 
 def _worker(given: argparse.Namespace) -> int:
-    import uvloop  # noqa: PLC0415
-
     from workers.wiring import Settings  # noqa: PLC0415
     from workers.working import work  # noqa: PLC0415
 
     _adopt_stack(given.data_dir)
     queues = [TaskQueue(name) for name in given.queues] or list(TaskQueue)
-    uvloop.run(work(Settings(), queues))
+    asyncio.run(work(Settings(), queues))
     return 0
 
 
