@@ -22,7 +22,10 @@ def cpu_s_by_part() -> dict[str, float]:
     """
     spent = {"client": _own_s(os.times())}
     for process in psutil.Process().children():
-        part = part_of(process.cmdline())
+        try:
+            part = part_of(process.cmdline())
+        except psutil.NoSuchProcess:  # Or a zombie, which has no command line any more.
+            continue
         if part is None:
             continue
         for each in (process, *process.children(recursive=True)):
