@@ -4,7 +4,8 @@
 
 It prints a JSON object a line: `facts`, `refused` or `out_of_memory` for the file, and where POSTER
 is not empty another one for the poster. It ends by itself when its parent dies, since its stdin
-closes then. It is started for every file, so it imports what it decodes with and nothing else.
+closes then; one that a host has forked, the kernel ends. It is started for every file, so it
+imports what it decodes with and nothing else.
 """
 
 import json

@@ -55,6 +55,7 @@ class Host:
         """The children's standard input: it ends with us."""
         self._wanted = set[int]()
         """Children that somebody waits for."""
+        self._pid = os.getpid()
         self._set_parent_death_signal = ctypes.CDLL(None, use_errno=True).prctl
 
     def serve(self) -> None:
@@ -138,6 +139,8 @@ class Host:
         code = 1
         try:
             self._set_parent_death_signal(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+            if os.getppid() != self._pid:  # We died before the kernel was asked.
+                os._exit(1)
             os.setsid()
             for standard, given in enumerate((self._alive, output, errors)):
                 os.dup2(given, standard)
