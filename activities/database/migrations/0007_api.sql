@@ -1,0 +1,27 @@
+-- Who may call the HTTP API: a key per product, whose secret is stored hashed; and what people mark among their videos.
+
+CREATE TABLE api_keys (
+    key_id text PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name <> ''),
+    -- What it may ask as, and whose generations it sees.
+    sources text[] NOT NULL CHECK (cardinality(sources) > 0),
+    -- The one user it acts for; NULL = whoever each request names.
+    user_id text CHECK (user_id <> ''),
+    requests_per_minute integer NOT NULL CHECK (requests_per_minute > 0),
+    made_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz
+);
+
+-- Two of a key for a while after a rotation, so that no request of a running backend is refused.
+CREATE TABLE api_secrets (
+    secret_hash bytea PRIMARY KEY CHECK (octet_length(secret_hash) = 32),
+    key_id text NOT NULL REFERENCES api_keys,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    ends_at timestamptz
+);
+CREATE INDEX api_secrets_by_key ON api_secrets (key_id);
+
+ALTER TABLE assets ADD COLUMN favorite boolean NOT NULL DEFAULT false;
+
+GRANT SELECT ON api_keys, api_secrets TO stillmotion_starter;
+GRANT UPDATE (favorite) ON assets TO stillmotion_starter;
