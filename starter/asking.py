@@ -17,7 +17,7 @@ from activities.media.scratch import scratch_folder
 from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
 from starter.refusing import refusal_of
-from starter.sources import MediaSource, measure, to_reference
+from starter.sources import MediaSource, measure, to_references
 from starter.tellings import stories_of
 from workflows.contracts.catalogue import Catalogue, ModelEntry
 from workflows.contracts.failures import FailureKind, RequestRefused
@@ -85,11 +85,9 @@ class Asking:
         """
         request, entry, _, told, large = self._drafted(operation, fields)
         await require_callback(self._inputs.pool, request, self._callbacks)
-        user_id = request.user_id
-        stored: dict[str, Any] = {
-            role: await to_reference(self._inputs, user_id, source, role, checks(entry, role))
-            for role, source in _files(fields).items()
-        }
+        user_id, files = request.user_id, _files(fields)
+        demands = {role: checks(entry, role) for role in files}
+        stored: dict[str, Any] = {**await to_references(self._inputs, user_id, files, demands)}
         for role in large:
             stored[role] = await self._store(user_id, role, told[role])
         return request.model_copy(update=stored)

@@ -132,7 +132,7 @@ def _fields(item: Any) -> tuple[Operation, dict[str, Any]]:  # noqa: ANN401 - no
         told = f"{str(item)[:80]!r}; allowed: an object with the fields of its request."
         raise RequestRefused(FailureKind.INVALID_REQUEST, told)
     given: dict[str, Any] = {str(name): value for name, value in item.items()}
-    operation = _operation(given.pop("operation", None))
+    operation = operation_of(given.pop("operation", None))
     if "user_id" in given:
         told = "user_id: it is the batch's, not an item's."
         raise RequestRefused(FailureKind.INVALID_REQUEST, told)
@@ -141,7 +141,12 @@ def _fields(item: Any) -> tuple[Operation, dict[str, Any]]:  # noqa: ANN401 - no
     return operation, given
 
 
-def _operation(named: object) -> Operation:
+def operation_of(named: object) -> Operation:
+    """The operation that an `operation` field names.
+
+    Raises:
+        RequestRefused: none, or it is missing.
+    """
     for operation in Operation:
         if operation.value == named:
             return operation

@@ -18,14 +18,16 @@ from temporalio.client import Client
 from activities.database.pool import STARTER_ROLE, DatabaseUnreachable, Pool, connect
 from activities.generations.reading import Event, Filters, Reader
 from activities.ledger.catalogues import load_catalogue
+from activities.ledger.daily import DAYS, DaySpend, spent_by_day
 from activities.ledger.pricing import price
 from activities.ledger.repository import SQL as LEDGER
 from activities.ledger.usage import Estimate, UsageReport, estimate_of, report_of
-from activities.library import repository as library
+from activities.library.repository import Asset
 from activities.media.inputs import Inputs
 from activities.prompts.writing import Prompt
 from activities.provider.identity import provider_name
 from starter.asking import Asking, operation_named
+from starter.assets import Assets
 from starter.batch_asking import BatchAsking, Items
 from starter.batch_handles import BatchHandle
 from starter.batches import Batches
@@ -58,6 +60,7 @@ class VideoClient:
         self.temporal = temporal
         self.store = store_of(place)
         self.reader = Reader(pool, self.store)
+        self.library = Assets(pool, self.store)
         self.inputs = Inputs(pool, self.store, place.media)
         self.catalogue = load_catalogue(place.ledger.catalogue)
         self.asking = Asking(self.inputs, self.catalogue, place.provider_url, place.callbacks)
@@ -209,7 +212,8 @@ class VideoClient:
             RequestRefused: the key names another request.
             NotReachable: Temporal could not be asked; nothing was reserved.
         """
-        return GenerationHandle(self, await self.launcher.start(request), request.user_id)
+        begun = await self.launcher.start(request)
+        return GenerationHandle(self, begun.generation_id, request.user_id)
 
     async def _start(self, operation: Operation, fields: dict[str, Any]) -> GenerationHandle:
         return await self.start(await self.asking.request(operation, fields))
@@ -349,38 +353,26 @@ class VideoClient:
         words: str | None = None,
         tag: str | None = None,
         limit: int = 100,
-    ) -> list[library.Asset]:
+    ) -> list[Asset]:
         """Finished videos, newest first.
 
         `words` are searched in title, description and prompt; `tag` is one whole tag: `scene_3`.
         """
-        return await library.find(
-            self._pool,
-            self.store,
-            user_id=user_id,
-            source=source,
-            operation=operation,
-            words=words,
-            tag=tag,
-            limit=limit,
+        return await self.library.find(
+            user_id=user_id, source=source, operation=operation, words=words, tag=tag, limit=limit
         )
 
-    async def asset(self, asset_id: str, *, user_id: str | None = None) -> library.Asset:
+    async def asset(self, asset_id: str, *, user_id: str | None = None) -> Asset:
         """One asset, by id or unique beginning."""
-        return await library.read(self._pool, self.store, asset_id, user_id)
+        return await self.library.read(asset_id, user_id=user_id)
 
     async def delete_asset(self, asset_id: str, *, user_id: str) -> None:
         """Delete an asset and its files; the ledger keeps what it cost."""
-        await library.delete(self._pool, self.store, asset_id, user_id)
+        await self.library.delete(asset_id, user_id=user_id)
 
     async def asset_key(self, generation_id: str, *, user_id: str | None = None) -> str | None:
         """The store's key of a generation's video; None where this owner has none."""
-        return await self._pool.fetchval(
-            "SELECT key FROM assets WHERE generation_id = $1 AND deleted_at IS NULL"
-            " AND ($2::text IS NULL OR user_id = $2)",
-            generation_id,
-            user_id,
-        )
+        return await self.library.key_of(generation_id, user_id=user_id)
 
     async def events(self, generation_id: str, *, user_id: str | None = None) -> list[Event]:
         """What happened to a generation, in order."""
@@ -398,3 +390,7 @@ class VideoClient:
         """
         async with self._pool.acquire() as connection:
             return await report_of(connection, user_id, self.place.ledger, self.catalogue)
+
+    async def usage_by_day(self, user_id: str, *, days: int = DAYS) -> list[DaySpend]:
+        """What the last days' videos cost a user, by day, model and product; the oldest first."""
+        return await spent_by_day(self._pool, user_id, days=days)

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from temporalio.client import Client
 from temporalio.common import (
@@ -45,6 +45,14 @@ _ENDING_PAUSE_S = 0.25
 """Five seconds: a refused run ends with its next task, milliseconds after its row says so."""
 
 
+class Begun(NamedTuple):
+    """What a start found."""
+
+    generation_id: str
+    is_new: bool
+    """Whether this start made it, or brought a refused one back."""
+
+
 class Launcher:
     """Claims ids and starts workflows."""
 
@@ -62,8 +70,15 @@ class Launcher:
         self._settings = settings
         self._callbacks = callbacks
 
-    async def start(self, request: GenerationRequest) -> str:
-        """Start a request that is complete; returns the id of its generation.
+    async def knows(self, request: GenerationRequest) -> bool:
+        """Whether the request's key stands for a generation: to repeat it costs nothing."""
+        key = request.idempotency_key
+        return key is not None and await self._pool.fetchval(
+            generations.SQL["key_is_known"], request.user_id, key
+        )
+
+    async def start(self, request: GenerationRequest) -> Begun:
+        """Start a request that is complete, or find the generation that its key stands for.
 
         Raises:
             RequestRefused: the key names another request, the user is on no plan, or its
@@ -81,13 +96,13 @@ class Launcher:
             claimed = await generations.claim(connection, generation_id, request)
         first = claimed.generation_id
         if claimed.stage in TERMINAL:
-            return first
+            return Begun(first, claimed.is_new)
         priority = Priority(fairness_key=user_hash, fairness_weight=plan.fairness_weight)
         if claimed.is_new:
             await self._after_the_run_before(first, request, priority)
         else:
             await self._start_workflow(first, request, priority, _USE_EXISTING)
-        return first
+        return Begun(first, claimed.is_new)
 
     async def _after_the_run_before(
         self, generation_id: str, request: GenerationRequest, priority: Priority

@@ -8,7 +8,7 @@ import binascii
 import os
 import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,32 +28,46 @@ _BASE64_CHARACTERS_MIN = 256
 """A shorter string without a file of that name is a mistyped path, not a picture."""
 
 
-async def to_reference(
-    inputs: Inputs, user_id: str, source: MediaSource, role: Role, check: Check
-) -> MediaReference:
-    """The reference for a request; a file is uploaded for `user_id`, the same bytes to the same id.
+async def to_references(
+    inputs: Inputs,
+    user_id: str,
+    sources: Mapping[Role, MediaSource],
+    checks: Mapping[Role, Check],
+) -> dict[Role, MediaReference]:
+    """The references for a request; its files are uploaded for `user_id` once all are found good.
+
+    The same bytes get the same id.
 
     Raises:
-        RequestRefused: `invalid_media`: no such file, not base64, or not what `role` needs.
+        RequestRefused: `invalid_media`: no such file, not base64, or not what its role needs.
     """
-    reference = _reference(source, role)
-    if reference is not None:
-        return reference
-    assert isinstance(source, str | Path | bytes), "a reference names everything else"
-    return MediaById(media_id=await upload(inputs, user_id, source, role, check))
+    named = {role: _reference(source, role) for role, source in sources.items()}
+    with ExitStack() as stack:
+        paths = {
+            role: stack.enter_context(_file(_content(sources[role]), role))
+            for role, reference in named.items()
+            if reference is None
+        }
+        facts: dict[Role, InputFacts] = {}
+        for role, path in paths.items():
+            facts[role] = await inputs.measure(path, role)
+            checks[role](facts[role])
+        for role, path in paths.items():
+            kept = await inputs.keep(user_id, path, facts[role])
+            named[role] = MediaById(media_id=kept.media_id)
+    return {role: reference for role, reference in named.items() if reference is not None}
 
 
 async def measure(inputs: Inputs, user_id: str, source: MediaSource, role: Role) -> InputFacts:
     """What decoding `source` shows. A file or bytes are not stored; what a URL gives is.
 
     Raises:
-        RequestRefused: as `to_reference`.
+        RequestRefused: as `to_references`.
     """
     reference = _reference(source, role)
     if reference is not None:
         return (await inputs.resolve(user_id, reference, role)).facts
-    assert isinstance(source, str | Path | bytes), "a reference names everything else"
-    with _file(source, role) as path:
+    with _file(_content(source), role) as path:
         return await inputs.measure(path, role)
 
 
@@ -63,7 +77,7 @@ async def upload(
     """Check and store a file or bytes; returns the media id.
 
     Raises:
-        RequestRefused: as `to_reference`.
+        RequestRefused: as `to_references`.
     """
     with _file(source, role) as path:
         return (await inputs.add(user_id, path, role, check)).media_id
@@ -120,6 +134,11 @@ def _by_name(source: Mapping[str, str], role: Role) -> MediaReference:
         raise _refused(
             role, repr(source)[:80], '{"media_id": "med_…"}, {"url": "https://…"}'
         ) from error
+
+
+def _content(source: MediaSource) -> str | Path | bytes:
+    assert isinstance(source, str | Path | bytes), "a reference names everything else"
+    return source
 
 
 @contextmanager

@@ -31,6 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _has(tool: str) -> bool:
     if tool == "root":
         return os.geteuid() == 0 and shutil.which("ip") is not None
+    if tool == "node":
+        # What it runs is installed by npm, which is not always part of it.
+        return all(shutil.which(program) is not None for program in ("node", "npm"))
     return shutil.which(tool) is not None
 
 

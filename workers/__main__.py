@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,11 +15,13 @@ from activities.database.pool import UNREACHABLE, DatabaseUnreachable, connect
 from activities.database.settings import DatabaseSettings
 from activities.ledger.catalogues import CatalogueInvalid
 from activities.provider.errors import KeyRefused
+from workers.codec_server import CODEC_PORT
 from workers.stack import environment_of
 from workflows.contracts.queues import TaskQueue
-from workflows.contracts.stack import StackAddress, read_stack
+from workflows.contracts.stack import StackAddress, read_stack, sign_in_link
 
 NOT_REACHABLE = 3
+DATA_DIR = Path(".stillmotion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,15 +44,22 @@ def _dev(given: argparse.Namespace) -> int:
     # Slow to import, and not there in a production install.
     from workers.dev import Options, serve  # noqa: PLC0415
     from workers.embedded.errors import EmbeddedError  # noqa: PLC0415
+    from workers.telemetry import configure_logging  # noqa: PLC0415
+
+    # To stderr: what goes to stdout is the ready line.
+    configure_logging("console")
 
     def announce(address: StackAddress) -> None:
-        sys.stdout.write(address.model_dump_json() + "\n" if given.json else _ready(address))
+        ready = address.model_dump_json() if given.json else _ready(address, given.data_dir)
+        sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()
+        _hint(address, given)
 
     options = Options(
         data_dir=given.data_dir,
         live=given.live,
         workers=not given.no_workers,
+        api=not given.no_api,
         sandbox_work_s=given.sandbox_work_s,
     )
     try:
@@ -59,12 +69,33 @@ def _dev(given: argparse.Namespace) -> int:
     return 0
 
 
-def _ready(address: StackAddress) -> str:
+def _ready(address: StackAddress, data_dir: Path) -> str:
+    """For people. The page's link signs in by itself, so only a terminal's owner is shown it."""
     money = "REAL MONEY" if address.live else "sandbox, costs nothing"
-    return (
+    page = f"page {address.api} (`{_command(data_dir, 'open')}`)" if address.api else "no page"
+    told = (
         f"Ready. Provider {address.provider} ({money}), LLM {address.llm or 'none'},"
-        f" Web UI {address.temporal_ui}, Temporal {address.temporal}\n"
+        f" Web UI {address.temporal_ui}, Temporal {address.temporal}, {page}"
     )
+    link = sign_in_link(address) if sys.stdout.isatty() else None
+    return f"{told}\nThe page, signed in: {link}" if link is not None else told
+
+
+def _hint(address: StackAddress, given: argparse.Namespace) -> None:
+    """What is left for a person to do, on stderr."""
+    from workers.api_process import missing_libraries  # noqa: PLC0415
+
+    if not given.no_api and (missing := missing_libraries()):
+        needs = " and ".join(missing)
+        _say(f"No API and no page: they need {needs}, of an extra: pip install 'stillmotion[api]'")
+    if address.payload_keys_file is not None:
+        codec = _command(given.data_dir, "codec-server")
+        _say(f"Payloads are encrypted. The Web UI shows them while this runs too: {codec}")
+
+
+def _command(data_dir: Path, *words: str) -> str:
+    where = ("--data-dir", str(data_dir)) if data_dir != DATA_DIR else ()
+    return shlex.join(("stillmotion", *words, *where))
 
 
 def _worker(given: argparse.Namespace) -> int:
@@ -133,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     dev = processes.add_parser("dev", help="the whole stack in one process tree")
     dev.add_argument("--live", action="store_true", help="use the real provider: costs money")
     dev.add_argument("--no-workers", action="store_true", help="everything but the worker")
+    dev.add_argument("--no-api", action="store_true", help="everything but the API and its page")
     dev.add_argument("--json", action="store_true", help="print the ready line as JSON")
     dev.add_argument(
         "--sandbox-work-s", type=float, default=2.0, help="how long a sandbox job takes"
@@ -142,10 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     migrations = processes.add_parser("migrate", help="bring the database up to date")
     codec = processes.add_parser("codec-server", help="decrypt payloads for Web UI and CLI")
     codec.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    codec.add_argument("--port", type=int, default=8081, help="0 takes a free one")
+    codec.add_argument("--port", type=int, default=CODEC_PORT, help="0 takes a free one")
     codec.add_argument("--json", action="store_true", help="print the ready line as JSON")
     for process in (dev, worker, migrations, codec):
-        process.add_argument("--data-dir", type=Path, default=Path(".stillmotion"))
+        process.add_argument("--data-dir", type=Path, default=DATA_DIR)
     return parser
 
 

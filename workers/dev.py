@@ -1,7 +1,8 @@
 """`stillmotion dev`: the whole stack in one process tree with one data directory.
 
 PostgreSQL and Temporal, then the migrations, the sandbox provider (or the real one), and a worker
-that is started again when it dies. Every child ends with this process, however it ends.
+and the HTTP API, which are started again when they die. Every child ends with this process, however
+it ends.
 """
 
 import asyncio
@@ -19,22 +20,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
-import httpx
 from temporalio.api.enums.v1 import IndexedValueType
 
 from activities.database.migrations import migrate
 from activities.ledger.settings import LedgerSettings
 from activities.prompts.settings import LlmSettings
 from activities.provider.settings import ProviderSettings
-from workers.embedded.children import Child, Inheritance, start_child
-from workers.embedded.errors import EmbeddedError, ServerDidNotStart
+from workers.api_process import api_origin, missing_libraries, supervised_api
+from workers.codec_server import CODEC_PORT
+from workers.embedded.children import Inheritance, start_child
+from workers.embedded.errors import EmbeddedError
 from workers.embedded.locking import DataDirectory
 from workers.embedded.ports import LOOPBACK, remembered_port
 from workers.embedded.postgres import EmbeddedPostgres
 from workers.embedded.temporal import EmbeddedTemporal
 from workers.kept_keys import payload_keys, secret_key
+from workers.local_key import LOCAL_USER, local_key
 from workers.stack import without_real_keys
-from workers.supervision import supervised_worker
+from workers.supervision import answers, supervised_worker
 from workflows.contracts.queues import SEARCH_ATTRIBUTES, TaskQueue
 from workflows.contracts.stack import STACK_FILE, StackAddress
 
@@ -44,9 +47,9 @@ SEARCH_ATTRIBUTE_TYPES = {
 }
 """What a server must know before the first generation: an unknown one blocks its workflow."""
 
-LOCAL_USER = "local"
 LOCAL_PLAN = "pro"
-SANDBOX_START_S = 30.0
+CODEC_ENDPOINT = f"http://{LOOPBACK}:{CODEC_PORT}"
+"""Where `stillmotion codec-server` shows the Web UI what is encrypted; nobody else need run it."""
 
 
 class Options(NamedTuple):
@@ -55,6 +58,8 @@ class Options(NamedTuple):
     data_dir: Path
     live: bool = False
     workers: bool = True
+    api: bool = True
+    """Without its libraries there is none all the same."""
     sandbox_work_s: float = 2.0
 
 
@@ -75,7 +80,11 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
         # Refused before anything starts.
         keys_file = payload_keys(directory)
         postgres = EmbeddedPostgres(directory)
-        temporal = EmbeddedTemporal(directory, search_attributes=SEARCH_ATTRIBUTE_TYPES)
+        temporal = EmbeddedTemporal(
+            directory,
+            search_attributes=SEARCH_ATTRIBUTE_TYPES,
+            codec_endpoint=CODEC_ENDPOINT if keys_file is not None else None,
+        )
         await stack.enter_async_context(_both(postgres, temporal))
         await _prepare_database(postgres.dsn)
         live = ProviderSettings() if _is_live(options) else None
@@ -84,6 +93,7 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             if live is not None
             else await stack.enter_async_context(_sandbox(directory, options))
         )
+        has_api = options.api and not missing_libraries()
         address = StackAddress(
             temporal=temporal.address,
             temporal_ui=temporal.ui_url,
@@ -92,14 +102,16 @@ async def running_stack(options: Options) -> AsyncGenerator[StackAddress]:
             media=directory.folder("media").as_uri(),
             provider=provider,
             llm=llm,
+            api=api_origin(directory) if has_api else None,
+            api_key_file=str(await local_key(directory, postgres.dsn)),
             secret_key_file=str(secret_key(directory)),
             payload_keys_file=keys_file,
             limits=_limits(),
             live=live is not None,
         )
-        if options.workers:
-            await stack.enter_async_context(supervised_worker(directory, address))
+        # Before the last parts: the API finds the stack by it.
         stack.enter_context(_announced(directory, address))
+        await stack.enter_async_context(_both(*_supervised(directory, address, options)))
         yield address
 
 
@@ -180,28 +192,22 @@ async def _sandbox(directory: DataDirectory, options: Options) -> AsyncGenerator
         inherit=Inheritance(fds=(directory.lock_fd,)),
     )
     try:
-        await _answers(f"http://{LOOPBACK}:{port}/sandbox/health", child)
+        await answers(f"http://{LOOPBACK}:{port}/sandbox/health", child, "the sandbox")
         yield f"http://{LOOPBACK}:{port}/api/v3", f"http://{LOOPBACK}:{port}/v1"
     finally:
         await child.stop()
 
 
-async def _answers(url: str, child: Child) -> None:
-    """Wait until a child of ours answers at `url`."""
-    deadline = asyncio.get_running_loop().time() + SANDBOX_START_S
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while True:
-            try:
-                (await client.get(url)).raise_for_status()
-            except httpx.HTTPError as error:
-                late = asyncio.get_running_loop().time() > deadline
-                if late or child.exit_code is not None:
-                    raise ServerDidNotStart(
-                        "the sandbox", "does not answer", child.log_path, child.log_tail()
-                    ) from error
-            else:
-                return
-            await asyncio.sleep(0.05)
+def _supervised(
+    directory: DataDirectory, address: StackAddress, options: Options
+) -> list[AbstractAsyncContextManager[None]]:
+    """The parts that are started again when they die."""
+    parts: list[AbstractAsyncContextManager[None]] = []
+    if options.workers:
+        parts.append(supervised_worker(directory, address))
+    if address.api is not None:
+        parts.append(supervised_api(directory, address))
+    return parts
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def secret_key(directory: DataDirectory) -> Path:
     """The file of this stack's own key, made at the first start."""
     path = directory.path / KEY_FILE
     if not path.exists():
-        _write_secret(path, base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode())
+        write_secret(path, base64.b64encode(os.urandom(KEY_SIZE_BYTES)).decode())
     return path
 
 
@@ -36,7 +36,7 @@ def payload_keys(directory: DataDirectory) -> str | None:
     given, kept = EncryptionSettings(), directory.path / PAYLOAD_KEYS_FILE
     if given.payload_keys is not None:
         keys = given.payload_keys.get_secret_value()
-        _write_secret(kept, _with_kept("STILLMOTION_PAYLOAD_KEYS", keys, kept))
+        write_secret(kept, _with_kept("STILLMOTION_PAYLOAD_KEYS", keys, kept))
     elif given.payload_keys_file is not None:
         given.keys()
         path = given.payload_keys_file.resolve()
@@ -68,7 +68,7 @@ def _with_kept(setting: str, given: str, kept: Path) -> str:
         ) from None
 
 
-def _write_secret(path: Path, text: str) -> None:
+def write_secret(path: Path, text: str) -> None:
     """Have a file hold `text`, readable by its owner only, whole at any moment."""
     aside = path.with_suffix(".new")
     aside.unlink(missing_ok=True)

@@ -114,12 +114,16 @@ WHERE starts_with(batch_id, $1) AND ($2::text IS NULL OR user_id = $2)
 ORDER BY batch_id LIMIT 2;
 
 -- name: list
--- Newest first, with the counts of their items; each filter off where NULL.
+-- Newest first, with the counts of their items; each filter off where NULL; $6 is the last one of the page before.
 SELECT b.batch_id, b.user_id, b.source, b.state, b.max_parallel, b.max_cost_usd_micros, b.redo_of, b.failure,
        b.created_at, b.completed_at, c.*
 FROM (SELECT * FROM batches
       WHERE ($1::text IS NULL OR batch_id = $1) AND ($2::text IS NULL OR user_id = $2)
-      ORDER BY created_at DESC, batch_id LIMIT $3) AS b
+        AND ($5::text[] IS NULL OR source = ANY ($5))
+        AND ($6::text IS NULL OR (created_at, batch_id) < (
+            SELECT l.created_at, l.batch_id FROM batches l
+            WHERE l.batch_id = $6 AND ($2::text IS NULL OR l.user_id = $2)))
+      ORDER BY created_at DESC, batch_id DESC LIMIT $3) AS b
 CROSS JOIN LATERAL (
     SELECT count(*) AS size,
            count(*) FILTER (WHERE g.stage IS NULL OR g.stage = 'accepted') AS waiting,
@@ -135,7 +139,7 @@ CROSS JOIN LATERAL (
     LEFT JOIN generations g USING (generation_id)
     LEFT JOIN reservations r USING (generation_id)
     WHERE i.batch_id = b.batch_id) AS c
-ORDER BY b.created_at DESC, b.batch_id;
+ORDER BY b.created_at DESC, b.batch_id DESC;
 
 -- name: items
 -- The items with what became of them, in order.

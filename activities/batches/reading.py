@@ -3,6 +3,7 @@
 Every read is owner-scoped unless an operator asks (None).
 """
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
@@ -54,14 +55,23 @@ class BatchReader:
         Raises:
             UnknownBatch: no such id, or another owner's.
         """
-        rows = await self._pool.fetch(SQL["list"], batch_id, user_id, 1, _PARKED)
+        rows = await self._pool.fetch(SQL["list"], batch_id, user_id, 1, _PARKED, None, None)
         if not rows:
             raise UnknownBatch(f"no batch {batch_id[:80]!r}")
         return _batch(rows[0])
 
-    async def find(self, user_id: str | None = None, limit: int = 100) -> list[Batch]:
-        """Batches, newest first."""
-        rows = await self._pool.fetch(SQL["list"], None, user_id, limit, _PARKED)
+    async def find(
+        self,
+        user_id: str | None = None,
+        limit: int = 100,
+        *,
+        sources: Sequence[Source] | None = None,
+        after: str | None = None,
+    ) -> list[Batch]:
+        """Batches, newest first; `after` is the last one's id of the page before."""
+        rows = await self._pool.fetch(
+            SQL["list"], None, user_id, limit, _PARKED, sources, after
+        )
         return [_batch(row) for row in rows]
 
     async def items(self, batch_id: str, user_id: str | None = None) -> list[BatchItem]:

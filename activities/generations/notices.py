@@ -7,14 +7,16 @@
             await the first of news.wait() and a slow timeout
 
 A notice says that there is something to read, never what. Whoever waits reads again after a while
-in any case, since notices are lost while the connection is.
+in any case, since notices are lost while the connection is. Who follows many generations listens to
+all of them at once (`every`), and is told when some may have been missed.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import asyncpg
 import structlog
@@ -30,14 +32,28 @@ LIVENESS_INTERVAL_S = 60.0
 """How soon a connection is missed that a network dropped without a word."""
 RECONNECT_PAUSE_S_MIN, RECONNECT_PAUSE_S_MAX = 0.5, 30.0
 
+_SEQ = re.compile(r"[0-9]{1,9}")
+
 log = structlog.get_logger()
+
+
+class Listener(Protocol):
+    """Hears of every event of every generation. Called on the event loop: it must not wait."""
+
+    def heard(self, generation_id: str, seq: int) -> None:
+        """An event was committed. In the order of the commits."""
+
+    def missed(self) -> None:
+        """Notices may have been lost: whoever needs them all reads again."""
 
 
 class Notices:
     """Wakes those who wait for events. Connects with the first of them, stays connected after."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, *, role: str | None = None) -> None:
         self._settings = settings
+        self._role = role
+        self._listeners: set[Listener] = set()
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
 
@@ -56,8 +72,7 @@ class Notices:
 
         It is also set when notices may have been missed.
         """
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
+        self._begin()
         news = asyncio.Event()
         self._waiting[generation_id].add(news)
         try:
@@ -66,6 +81,23 @@ class Notices:
             self._waiting[generation_id].discard(news)
             if not self._waiting[generation_id]:
                 del self._waiting[generation_id]
+
+    @contextmanager
+    def every(self, listener: Listener) -> Generator[None]:
+        """Have `listener` hear of every event, for the time of the block.
+
+        It is told `missed` when the connection is made, the first time too.
+        """
+        self._begin()
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    def _begin(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         """Listen for ever; a lost connection is made again."""
@@ -107,18 +139,28 @@ class Notices:
             connection.terminate()
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        server_settings = {"application_name": "stillmotion notices", "timezone": "UTC"}
+        if self._role is not None:
+            server_settings["role"] = self._role
         return await asyncpg.connect(
             self._settings.database_url.get_secret_value(),
-            server_settings={"application_name": "stillmotion notices", "timezone": "UTC"},
+            server_settings=server_settings,
             timeout=CONNECT_TIMEOUT_S,
         )
 
     def _heard(self, *told: Any) -> None:  # noqa: ANN401 - connection, process id, channel, payload
-        _, _, generation_id = str(told[-1]).partition(" ")
+        number, _, generation_id = str(told[-1]).partition(" ")
         for news in self._waiting.get(generation_id, ()):
             news.set()
+        if _SEQ.fullmatch(number) is None:
+            # Not one of ours: whoever may connect may notify.
+            return
+        for listener in tuple(self._listeners):
+            listener.heard(generation_id, int(number))
 
     def _wake_all(self) -> None:
         for waiting in self._waiting.values():
             for news in waiting:
                 news.set()
+        for listener in tuple(self._listeners):
+            listener.missed()

@@ -14,6 +14,10 @@ FROM generations g
 WHERE g.generation_id = $1 OR (g.user_id = $2 AND g.idempotency_key = $3)
 FOR UPDATE OF g;
 
+-- name: key_is_known
+-- Whether this owner's key stands for a generation: to repeat it costs nothing.
+SELECT EXISTS (SELECT FROM generations WHERE user_id = $1 AND idempotency_key = $2);
+
 -- name: free_key
 -- A generation that was refused under a caller's own id gives its key up.
 UPDATE generations SET idempotency_key = 'refused:' || generation_id WHERE generation_id = $1;
@@ -98,16 +102,16 @@ WHERE (starts_with(generation_id, $1) OR prediction_id = $1) AND ($2::text IS NU
 ORDER BY generation_id LIMIT 2;
 
 -- name: list
--- Newest first, each filter off where NULL; $6 is the last one of the page before. One stage alone is compared by `=`:
--- only then does an index give the rows in this order. The page is found first, and then each of its rows is read by
--- its id (OFFSET 0 keeps the planner from joining the two): where many rows are asked for and few are there, it would
--- read the tables of assets and reservations whole.
+-- Newest first, each filter off where NULL; $6 is the last one of the page before. One stage or source alone is
+-- compared by `=`: only then does an index give the rows in this order. The page is found first, and then each of its
+-- rows is read by its id (OFFSET 0 keeps the planner from joining the two): where many rows are asked for and few are
+-- there, it would read the tables of assets and reservations whole.
 SELECT r.* FROM (
     SELECT generation_id, created_at FROM generations
     WHERE ($1::text IS NULL OR user_id = $1)
       AND ($2::text[] IS NULL OR CASE cardinality($2) WHEN 1 THEN stage = $2[1] ELSE stage = ANY ($2) END)
       AND ($3::text IS NULL OR operation = $3)
-      AND ($4::text IS NULL OR source = $4)
+      AND ($4::text[] IS NULL OR CASE cardinality($4) WHEN 1 THEN source = $4[1] ELSE source = ANY ($4) END)
       AND ($5::timestamptz IS NULL OR created_at >= $5)
       AND ($6::text IS NULL OR (created_at, generation_id) < (
           SELECT l.created_at, l.generation_id FROM generations l

@@ -40,6 +40,8 @@ class Filters(NamedTuple):
     limit: int = 100
     after: str | None = None
     """The last generation's id of the page before."""
+    sources: tuple[Source, ...] | None = None
+    """Of these products only: what a reader may see, whatever it asks for."""
 
 
 class Reader:
@@ -83,7 +85,7 @@ class Reader:
             filters.user_id,
             stages,
             filters.operation,
-            filters.source,
+            _sources(filters),
             filters.since,
             filters.after,
             filters.limit,
@@ -125,6 +127,13 @@ class Reader:
             money=_money(row, failure),
             failure=failure,
         )
+
+
+def _sources(filters: Filters) -> list[str] | None:
+    allowed = filters.sources if filters.sources is None else set(filters.sources)
+    if filters.source is None:
+        return None if allowed is None else sorted(allowed)
+    return [filters.source] if allowed is None or filters.source in allowed else []
 
 
 def _money(row: Row, failure: Failure | None) -> str:

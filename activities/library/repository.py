@@ -1,13 +1,15 @@
-"""Assets: recorded once per generation, read and deleted by their owner only."""
+"""Assets: recorded once per generation, read, edited and deleted by their owner only."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from activities.database.pool import Connection, Pool, Row
 from activities.database.statements import statements
 from activities.generations import repository as generations
+from activities.library.edits import AssetChanges
 from activities.library.labels import labels_of
 from activities.media.store import MediaStore
 from workflows.contracts.ids import asset_id_for
@@ -41,6 +43,7 @@ class Asset(BaseModel):
     tags: tuple[str, ...]
     metadata: dict[str, Any]
     """What the product's own library kept beside a video; `activities.library.labels` names it."""
+    favorite: bool
     nsfw: bool
     warnings: tuple[str, ...]
     duration_s: float
@@ -53,6 +56,16 @@ class Asset(BaseModel):
     poster_path: str | None
     url: str
     created_at: datetime
+
+
+class AssetFiles(NamedTuple):
+    """Where the files of an asset are, and what was measured of the video."""
+
+    asset_id: str
+    key: str
+    poster_key: str | None
+    facts: VideoFacts
+    title: str
 
 
 async def save(
@@ -120,19 +133,81 @@ async def find(  # noqa: PLR0913 - each is one filter
     operation: str | None = None,
     words: str | None = None,
     tag: str | None = None,
+    sources: Sequence[str] | None = None,
+    favorite: bool | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     after: str | None = None,
     limit: int = 100,
 ) -> list[Asset]:
-    """Assets, newest first, by any of the filters; `tag` is one whole tag, such as `scene_3`.
+    """Assets, newest first, by any of the filters; None = any.
 
-    `after` is the last asset's id of the page before.
+    Args:
+        pool: The database.
+        store: Where their files are.
+        user_id: Whose.
+        source: The product that asked.
+        operation: What was asked for.
+        words: All of them stand in title, description and prompt.
+        tag: One whole tag, such as `scene_3`.
+        sources: Of these products only: what a reader may see, whatever `source` it asks for.
+        favorite: Whether they have a star.
+        since: Not made before it.
+        until: Made before it.
+        after: The last asset's id of the page before.
+        limit: The page's size.
     """
-    filters = (user_id, source, operation, after, limit)
+    allowed = _sources(source, sources)
+    filters = (user_id, allowed, operation, after, limit, favorite, since, until)
     if words is None and tag is None:
         rows = await pool.fetch(SQL["list"], *filters)
     else:
         rows = await pool.fetch(SQL["search"], *filters, words, tag)
     return [_asset(row, store) for row in rows]
+
+
+async def edit(
+    pool: Pool, store: MediaStore, asset_id: str, user_id: str, changes: AssetChanges
+) -> Asset:
+    """Change what is given of an asset; returns it as it is then.
+
+    Raises:
+        UnknownAsset: none of this id, or another owner's.
+    """
+    tags = None if changes.tags is None else list(changes.tags)
+    row = await pool.fetchrow(
+        SQL["edit"],
+        asset_id,
+        user_id,
+        changes.title,
+        changes.description,
+        tags,
+        changes.favorite,
+    )
+    if row is None:
+        raise UnknownAsset(f"no asset {asset_id!r}")
+    return _asset(row, store)
+
+
+async def files_of(
+    pool: Pool, asset_id: str, user_id: str | None, sources: Sequence[str] | None = None
+) -> AssetFiles:
+    """Where the files of an asset are, by its whole id; `sources` as in `find`.
+
+    Raises:
+        UnknownAsset: none of this id, another owner's, or another product's.
+    """
+    row = await pool.fetchrow(SQL["file"], asset_id, user_id, _sources(None, sources))
+    if row is None:
+        raise UnknownAsset(f"no asset {asset_id!r}")
+    columns: dict[str, Any] = dict(row)
+    columns["facts"] = VideoFacts.model_validate(row["facts"])
+    return AssetFiles(**columns)
+
+
+async def key_of(pool: Pool, generation_id: str, user_id: str | None) -> str | None:
+    """The store's key of a generation's video; None where this owner has none."""
+    return await pool.fetchval(SQL["key_of"], generation_id, user_id)
 
 
 async def delete(pool: Pool, store: MediaStore, asset_id: str, user_id: str) -> None:
@@ -147,6 +222,12 @@ async def delete(pool: Pool, store: MediaStore, asset_id: str, user_id: str) -> 
     for key in (row["key"], row["poster_key"], *row["extra_keys"]):
         if key is not None:
             await store.delete(key)
+
+
+def _sources(source: str | None, allowed: Sequence[str] | None) -> list[str] | None:
+    if source is None:
+        return None if allowed is None else sorted(set(allowed))
+    return [source] if allowed is None or source in allowed else []
 
 
 def _asset(row: Row, store: MediaStore) -> Asset:

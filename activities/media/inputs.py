@@ -93,6 +93,14 @@ class Inputs:
         """
         facts = await self.measure(path, role)
         check(facts)
+        return await self.keep(user_id, path, facts)
+
+    async def keep(self, user_id: str, path: Path, facts: InputFacts) -> Input:
+        """Store a local file for `user_id`, as what `measure` found it to be.
+
+        Raises:
+            MediaError: the store gave no answer.
+        """
         async with self.pool.acquire() as connection:
             owner = await user_hash(connection, user_id)
         key = input_key(owner, facts.sha256)

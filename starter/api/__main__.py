@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import logging
 import os
 import shlex
 import signal
@@ -28,9 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if missing:
         needs = " and ".join(missing)
         return _say(f"The API needs {needs}, of its extra: pip install 'stillmotion[api]'")
-    _configure_logging()
-    from starter.api.serving import CannotListen  # noqa: PLC0415 - not there without the extra
+    # Not there without the extra.
+    from starter.api.logs import configure_logging  # noqa: PLC0415
+    from starter.api.serving import CannotListen  # noqa: PLC0415
 
+    configure_logging()
     try:
         asyncio.run(_serve(given))
     except CannotListen as error:
@@ -63,15 +64,6 @@ async def _serve(given: argparse.Namespace) -> None:
 
 def _ready(origin: str, *, as_json: bool) -> str:
     return (json.dumps({"api": origin}) if as_json else f"Ready. API {origin}") + "\n"
-
-
-def _configure_logging() -> None:
-    """To stderr, a line each. Neither the servers nor the clients beneath say what was asked."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    for name in ("uvicorn", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 """Every error of the API as a problem document (RFC 9457), `application/problem+json`.
 
-A route raises `Problem`; what it didn't expect becomes one here. A document never repeats what was
-sent: addresses hold tokens.
+A route raises `Problem`; what the client raises becomes one in `refusals`, what nobody expected
+here. A document never repeats an address that was asked for: it may hold a token.
 """
 
 import logging
@@ -17,7 +17,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from temporalio.service import RPCError
 
+from workflows.contracts.failures import FailureKind
+
 MEDIA_TYPE = "application/problem+json"
+
+KIND_URN = "urn:stillmotion:problem:"
+"""Before the kind: the document's `type`."""
+
+DETAIL_CHARACTERS_MAX = 1000
+"""A sentence or two; a longer one lists what somebody sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +33,8 @@ _log = logging.getLogger(__name__)
 class Problem(Exception):
     """What a route answers in place of what was asked. `detail` is a sentence that anyone may read.
 
-    `more` are further members of the document, `headers` of the reply.
+    `more` are further members of the document, `headers` of the reply. A `kind` among them says
+    which situation it is, for programs; without one it is only what the status says.
     """
 
     def __init__(
@@ -43,16 +52,29 @@ class Problem(Exception):
         self.more = more
 
 
-def reply_of(problem: Problem) -> JSONResponse:
-    """The problem as a reply."""
-    document = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
+def document_of(problem: Problem) -> dict[str, JsonValue]:
+    """The members of a problem document."""
+    kind = problem.more.get("kind")
+    return {
+        "type": f"{KIND_URN}{kind}" if kind else "about:blank",
+        "title": str(kind).replace("_", " ").capitalize() if kind else problem.status.phrase,
         "status": problem.status.value,
-        "detail": problem.detail,
+        "detail": _sayable(problem.detail),
         **problem.more,
     }
-    return JSONResponse(document, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def reply_of(problem: Problem) -> JSONResponse:
+    """The problem as a reply."""
+    return JSONResponse(document_of(problem), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _sayable(detail: str) -> str:
+    """Names that a caller chose stand in it: of any length, and with halves of characters."""
+    told = detail.encode(errors="backslashreplace").decode()
+    if len(told) <= DETAIL_CHARACTERS_MAX:
+        return told
+    return told[: DETAIL_CHARACTERS_MAX - 1] + "…"
 
 
 def tell_problems(app: FastAPI) -> None:
@@ -61,6 +83,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused_by_the_router)
     app.add_exception_handler(RequestValidationError, _not_as_documented)
     app.add_exception_handler(ClientDisconnect, _nobody_there)
+    app.add_exception_handler(asyncpg.CharacterNotInRepertoireError, _not_storable)
     for unreachable in (
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
@@ -89,7 +112,17 @@ async def _not_as_documented(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for it"
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return reply_of(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}: {first['msg']}."))
+    detail = f"{place}: {first['msg'].removeprefix('Value error, ')}."
+    return reply_of(
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value)
+    )
+
+
+async def _not_storable(_request: Request, _error: Exception) -> Response:
+    detail = "A text holds a NUL character; allowed: none."
+    return reply_of(
+        Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value)
+    )
 
 
 async def _nobody_there(_request: Request, _error: Exception) -> Response:

@@ -1,20 +1,28 @@
 """Runs the application on a socket, and stops it so that requests under way are answered."""
 
 import asyncio
+import logging
+import resource
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-CONNECTIONS_MAX = 1000
-"""Open at once; more are told 503 at once. Each may have a megabyte of body in memory."""
+from starter.api.connections import KEEP_ALIVE_S, ClientConnection
+
+CONNECTIONS_MAX = 5000
+"""Open at once; more are told 503 at once. Streams of events count: one key may have 2,000 of them
+(`rates`), and leave room for everybody else. An idle one takes some 20 kB."""
+
+DESCRIPTORS_ELSE = 256
+"""Of files, the database, Temporal and the media store."""
 
 DRAIN_S = 10
 """Requests under way get this long to end; each is bounded by its own limits."""
+
+_log = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
@@ -47,17 +55,6 @@ def listener_at(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _QuietProtocol(H11Protocol):
-    """HTTP/1.1 that writes no line for a request, whatever handlers uvicorn's loggers are given.
-
-    Addresses hold tokens: what is logged of a request is what its route says itself.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
-        super().__init__(*args, **kwargs)
-        self.access_log = False
-
-
 @asynccontextmanager
 async def served(app: FastAPI, listener: socket.socket) -> AsyncGenerator[str]:
     """The application, served for the time of the block; its origin."""
@@ -77,12 +74,30 @@ async def served(app: FastAPI, listener: socket.socket) -> AsyncGenerator[str]:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_QuietProtocol,
+        http=ClientConnection,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=CONNECTIONS_MAX,
+        limit_concurrency=_connections_max(),
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
+
+
+def _connections_max() -> int:
+    """How many connections there may be: fewer than wanted where the system allows fewer files.
+
+    Without a descriptor for the next connection the server could not even refuse it.
+    """
+    wanted = CONNECTIONS_MAX + DESCRIPTORS_ELSE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            _log.warning("room for %d connections only: raise `ulimit -n`", soft - DESCRIPTORS_ELSE)
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(1, min(CONNECTIONS_MAX, soft - DESCRIPTORS_ELSE))

@@ -23,6 +23,7 @@ from starter.cli import (
     demo,
     doctor,
     following,
+    keys,
     library,
     listing,
     money,
@@ -153,6 +154,17 @@ people = App(
 )
 people.command(users.erase, name="erase")
 app.command(people)
+
+access = App(
+    name="keys",
+    help="Keys of the HTTP API: who may call it.\n\nFor example: stillmotion keys list",
+    group=_RUNNING,
+)
+access.command(keys.make_key, name="make")
+access.command(keys.list_keys, name="list")
+access.command(keys.rotate_key, name="rotate")
+access.command(keys.revoke_key, name="revoke")
+app.command(access)
 
 plans = App(
     name="plans",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -34,6 +34,15 @@ _SPENDING = ("WAVESPEED_", "OPENAI_", "TEMPORAL_", "STILLMOTION_")
 _ATTEMPTS_MAX = 20
 
 
+class Seen(NamedTuple):
+    """Where the videos can be looked at while their stack runs."""
+
+    web_uis: list[str | None]
+    """A page of Temporal's Web UI for each."""
+    page: str | None
+    """Our own, of all of them; None where the stack has no API."""
+
+
 async def demo(
     *,
     to: Annotated[Path, Parameter(help="The folder for the videos")] = Path("demo-output"),
@@ -53,7 +62,8 @@ async def demo(
                 *(_make(client, sample, examples, to, view) for sample in SAMPLES)
             )
         links = [web_ui(client, one.generation_id) for one in made]
-    _report(ctx, made, links, to)
+        page = client.place.stack.api if client.place.stack is not None else None
+    _report(ctx, made, Seen(links, page), to)
     return FAILED if any(one.problems for one in made) else DONE
 
 
@@ -177,7 +187,7 @@ async def _followed(handle: "GenerationHandle", sample: Sample, view: View) -> "
     return generation
 
 
-def _report(ctx: Context, made: list[Made], web_uis: list[str | None], to: Path) -> None:
+def _report(ctx: Context, made: list[Made], seen: Seen, to: Path) -> None:
     rows = [
         (
             Path(one.file).name,
@@ -194,8 +204,9 @@ def _report(ctx: Context, made: list[Made], web_uis: list[str | None], to: Path)
     headings = ("file", "operation", "length", "size", "sound", "cost", "took", "prompt by")
     document: dict[str, Any] = {
         "videos": [
-            one._asdict() | {"web_ui": link} for one, link in zip(made, web_uis, strict=True)
+            one._asdict() | {"web_ui": link} for one, link in zip(made, seen.web_uis, strict=True)
         ],
+        "page": seen.page,
         "data_dir": str(ctx.data_dir),
     }
     ctx.output.value(
@@ -208,6 +219,9 @@ def _report(ctx: Context, made: list[Made], web_uis: list[str | None], to: Path)
         for problem in one.problems:
             ctx.output.note(f"✗ {one.file}: {problem}")
     ctx.output.note(f"The videos are in {to}. They cost nothing: the provider was our sandbox.")
-    links = ", ".join(link for link in web_uis if link)
+    links = ", ".join(link for link in seen.web_uis if link)
     ctx.output.note(f"Temporal's Web UI had them at {links}")
-    ctx.output.note(f"Look at it again: {ctx.command('dev')}")
+    if seen.page is not None:
+        ctx.output.note(f"The page had them at {seen.page}")
+    again = f"{ctx.command('dev')}, and beside it {ctx.command('open')}"
+    ctx.output.note(f"Look at them again: {again}")

@@ -1,9 +1,6 @@
 """Files in and out: `upload`, `download`, `open`, and the asset library."""
 
 import asyncio
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +12,7 @@ from starter.cli.describing import local, megabytes, one_line
 from starter.cli.flags import SWITCH, WORDS, AssetId, GenerationId, Limit, Owner, User, Yes
 from starter.cli.listing import web_ui
 from starter.cli.output import Fields, Table
+from starter.cli.page import open_page, open_with_desktop
 from starter.cli.refusals import CANCELLED, DONE, NOT_FINISHED, NotDone, Usage
 from workflows.contracts.requests import Operation, Source
 
@@ -127,13 +125,25 @@ async def _link(ctx: Context, generation: str, user: str | None, expires_s: int)
     return DONE
 
 
-async def open_video(generation: GenerationId, *, user: User = None, ctx: Ctx) -> int:
-    """Print where a video and its page in the Web UI are; on a terminal also play it.
+async def open_video(
+    generation: Annotated[
+        str | None, Parameter(help="As for `show`; without it the page of all videos is opened")
+    ] = None,
+    *,
+    user: User = None,
+    ctx: Ctx,
+) -> int:
+    """Print where the page of all videos is, or a video; on a terminal also open it.
 
-    One in a bucket is played by a link that ends after five minutes and is not printed.
+    The page is that of a `stillmotion dev`, signed in as its user. A video in a bucket is played by
+    a link that ends after five minutes and is not printed.
 
     For example: stillmotion open gen_4xk2
     """
+    if generation is None:
+        if user is not None:
+            raise Usage("--user: it says whose video is meant; allowed: together with an ID.")
+        return await open_page(ctx)
     async with connected(ctx) as client:
         handle = await client.get(generation, user_id=user)
         await _with_video(ctx, handle)
@@ -144,7 +154,7 @@ async def open_video(generation: GenerationId, *, user: User = None, ctx: Ctx) -
     document = {"generation_id": handle.id, "file": video, "web_ui": page}
     ctx.output.value(document, Fields([("file", video), ("web ui", page)]), bare=video)
     if played is not None:
-        await asyncio.to_thread(_play, played)
+        await asyncio.to_thread(open_with_desktop, played)
     elif seen.file_path is None:
         ctx.output.note(f"A link to it: {ctx.command('download', handle.id, '--link')}")
     return DONE
@@ -266,12 +276,3 @@ def _cell(value: object) -> str | None:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or None
     return None if value is None or value == "" else str(value)
-
-
-def _play(place: str) -> None:
-    """Hand a file or an address to the desktop's own player, where there is one."""
-    if sys.platform == "win32":
-        return
-    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
-    if opener is not None:
-        subprocess.run([opener, place], check=False, stdin=subprocess.DEVNULL)  # noqa: S603

@@ -16,13 +16,16 @@ def dev(
         bool, SWITCH, Parameter(help="Use the real provider, with WAVESPEED_API_KEY: costs money")
     ] = False,
     no_workers: Annotated[bool, SWITCH, Parameter(help="All but the worker")] = False,
+    no_api: Annotated[bool, SWITCH, Parameter(help="All but the API and its page")] = False,
     ctx: Ctx,
 ) -> NoReturn:
-    """Run the whole stack here: Temporal and its Web UI, PostgreSQL, a sandbox provider, a worker.
+    """Run the whole stack here: servers, a sandbox provider, a worker, the HTTP API, its page.
+
+    The servers are PostgreSQL, and Temporal with its Web UI. The page: stillmotion open
 
     For example: stillmotion dev --data-dir .stillmotion
     """
-    options = ["--live"] * live + ["--no-workers"] * no_workers
+    options = ["--live"] * live + ["--no-workers"] * no_workers + ["--no-api"] * no_api
     if ctx.output.mode in {"json", "jsonl"}:
         options.append("--json")
     _become("workers", "dev", *options, data_dir=str(ctx.data_dir))
@@ -67,7 +70,7 @@ def api(
     ] = 8780,
     ctx: Ctx,
 ) -> NoReturn:
-    """Serve the HTTP API: health, and the provider's webhooks (STILLMOTION_PUBLIC_URL).
+    """Serve the HTTP API, its page, and the way in for webhooks (STILLMOTION_PUBLIC_URL).
 
     For example: stillmotion api --port 8780
     """

@@ -5,8 +5,6 @@ of these types: a new field needs a default, and nothing is renamed or removed.
 """
 
 import inspect
-import json
-import os
 from datetime import UTC
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from temporalio import activity
 
+from tests.contracts import golden
 from workflows.contracts import activities as signatures
 from workflows.contracts import batches as batch_signatures
 from workflows.contracts import callbacks as callback_signatures
@@ -97,13 +96,7 @@ def wire_names() -> dict[str, list[str]]:
 
 
 def check(name: str, document: object) -> None:
-    """Compare with the committed file, or write it where UPDATE_GOLDEN=1."""
-    path = SCHEMAS / f"{name}.json"
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        path.write_text(text, "utf-8")
-    assert path.exists(), f"{name} is new: accept it with UPDATE_GOLDEN=1"
-    assert path.read_text("utf-8") == text, f"{name} changed: accept it with UPDATE_GOLDEN=1"
+    golden.check_json(SCHEMAS / f"{name}.json", document)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda each: each.__name__)

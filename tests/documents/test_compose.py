@@ -210,9 +210,20 @@ def test_the_starters_and_the_services_around_it_hold_no_more_than_they_need() -
 
     assert "//stillmotion_api:" in api["STILLMOTION_DATABASE_URL"]
     assert "//stillmotion:" in worker["STILLMOTION_DATABASE_URL"]
-    assert not {name for name in api if name.startswith(("AWS_", "OPENAI_"))}
+    given_to_the_api = SERVICES["api"].document["environment"].keys()
+    assert not {name for name in given_to_the_api if name.startswith("OPENAI_")}
+    assert "STILLMOTION_SECRET_KEY" not in given_to_the_api
     assert not SERVICES["sandbox"].environment
     assert set(SERVICES["migrate"].environment) == {"STILLMOTION_DATABASE_URL"}
+
+
+def test_the_api_prices_and_stores_by_what_the_workers_are_given() -> None:
+    api, worker = (SERVICES[name].document["environment"] for name in ("api", "worker-media"))
+    prices = {f"STILLMOTION_{name}".upper() for name in LedgerSettings.model_fields}
+    stores = {name for name in worker if name.startswith("AWS_")} | {"STILLMOTION_MEDIA_URL"}
+
+    for name in prices | stores | {"STILLMOTION_ALLOW_PRIVATE_CALLBACKS"}:
+        assert api[name] == worker[name], name
 
 
 def test_state_is_on_named_volumes_and_what_is_mounted_from_here_is_there() -> None:

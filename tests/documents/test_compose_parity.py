@@ -7,6 +7,7 @@ fails here: a queue, a variable, a flag, a password, a bucket, a package that th
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -201,6 +202,37 @@ async def test_the_api_reaches_all_it_needs_with_a_login_that_can_not_touch_plan
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute("DELETE FROM plans")
     await connection.close()
+
+
+async def test_a_picture_sent_to_the_api_becomes_a_video_that_it_serves_from_the_bucket(
+    deployment: Deployment,
+) -> None:
+    api = await deployment.engine.up("api")
+    words = ("keys", "make", "shop", "--sources", "api", "--user", "bea", "-o", "quiet")
+    secret = (await deployment.engine.run("cli", *words)).strip()
+    wish = {"operation": "image-to-video", "prompt": "steam rises", "resolution": "480p"}
+    picture = (REPOSITORY / "examples" / "coffee.jpg").read_bytes()
+    form = {
+        "request": (None, json.dumps(wish).encode(), "application/json"),
+        "image": ("coffee.jpg", picture, "image/jpeg"),
+    }
+
+    async with httpx.AsyncClient(
+        base_url=api.url("8780"),
+        headers={"Authorization": f"Bearer {secret}"},
+        trust_env=False,
+        timeout=60,
+    ) as http:
+        started = await http.post("/v1/generations", files=form)
+        assert started.status_code == 202, started.text
+        seen: dict[str, Any] = started.json()
+        while seen["status"] == "running":
+            await asyncio.sleep(0.2)
+            seen = (await http.get(started.headers["location"])).json()
+        assert seen["status"] == "completed", seen
+        video = await http.get(seen["links"]["content"])
+
+    assert hashlib.sha256(video.content).hexdigest() == seen["sha256"]
 
 
 async def test_the_codec_server_of_its_profile_answers(deployment: Deployment) -> None:

@@ -252,9 +252,13 @@ async def finished(handle: GenerationHandle, timeout_s: float = 120) -> Generati
 
 
 @asynccontextmanager
-async def running_dev(data_dir: Path, *flags: str) -> AsyncGenerator[tuple[Process, StackAddress]]:
+async def running_dev(
+    data_dir: Path, *flags: str, api: bool = False
+) -> AsyncGenerator[tuple[Process, StackAddress]]:
     """`stillmotion dev` as a process; its ready line."""
     argv = ("-m", "workers", "dev", "--json", f"--data-dir={data_dir}", *flags)
+    if not api:
+        argv = (*argv, "--no-api")
     async with running(*argv, env=dict(os.environ)) as process:
         assert process.process.stdout is not None
         line = await asyncio.wait_for(process.process.stdout.readline(), READY_S)

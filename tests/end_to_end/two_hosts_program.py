@@ -59,7 +59,9 @@ async def main(address: str, count: int, namespaces: tuple[str, str]) -> Told:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sm-hosts-")))
         local = await stack.enter_async_context(
-            running_stack(Options(folder / "stack", workers=False, sandbox_work_s=WORK_S))
+            running_stack(
+                Options(folder / "stack", workers=False, api=False, sandbox_work_s=WORK_S)
+            )
         )
         s3 = await stack.enter_async_context(running_s3(folder))
         seen = await stack.enter_async_context(relayed(local, s3, address))

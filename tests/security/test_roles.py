@@ -37,7 +37,7 @@ MAY_UPDATE = {
         " created_at idempotency_key"
     ),
     "media": "used_at",
-    "assets": "title description tags deleted_at",
+    "assets": "title description tags deleted_at favorite",
     "batches": (
         "request_hash source max_parallel max_cost_usd_micros redo_of state failure created_at"
         " completed_at"
@@ -53,7 +53,7 @@ MAY_NOT_READ = {
 MONEY_AND_WORK = (
     *("plans", "subscriptions", "balances", "spending", "reservations", "ledger", "bills"),
     *("submissions", "submission_attempts", "findings", "sweeps", "pacing", "deployment"),
-    *("callbacks", "callback_secrets", "erasures"),
+    *("callbacks", "callback_secrets", "erasures", "api_keys", "api_secrets"),
 )
 """Of these it may read at most."""
 

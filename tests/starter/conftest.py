@@ -151,8 +151,10 @@ NOTHING = {"generations": 0, "media": 0, "balances": 0, "assets": 0}
 
 
 @asynccontextmanager
-async def running_stack(*options: str) -> AsyncGenerator[Stack]:
+async def running_stack(*options: str, api: bool = False) -> AsyncGenerator[Stack]:
     """`dev` in a folder of its own. It ends with this process, however that ends."""
+    if not api:
+        options = (*options, "--no-api")
     # Not pytest's folder: a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="sm-cli-") as folder:
         data_dir, log = Path(folder) / "data", Path(folder) / "dev.log"

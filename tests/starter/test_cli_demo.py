@@ -118,7 +118,10 @@ async def test_the_demo_leaves_a_video_by_every_operation_and_a_second_one_makes
     assert videos["scene-animation.mp4"]["audio_s"] is None
     ids = {name: one["generation_id"] for name, one in videos.items()}
     assert {name: one["generation_id"] for name, one in by_name(second).items()} == ids
-    assert f"stillmotion dev --data-dir {data_dir}" in second.err
+    assert second.json["page"] == first.json["page"]
+    assert f"The page had them at {first.json['page']}" in second.err
+    again = (f"stillmotion {verb} --data-dir {data_dir}" for verb in ("dev", "open"))
+    assert f"Look at them again: {', and beside it '.join(again)}" in second.err
 
 
 async def test_the_demo_tells_what_is_not_as_it_was_asked_for(stack: Stack, cli: Cli) -> None:

@@ -32,13 +32,17 @@ async def test_dev_prints_its_addresses_is_found_and_stops_on_sigterm(short_fold
     try:
         ready = json.loads(await first_line(process))
         listed = await run_cli("list", "-o", "json", "--data-dir", str(short_folder / "data"))
+        page = await run_cli("open", "-o", "quiet", "--data-dir", str(short_folder / "data"))
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()
 
-    assert set(ready) >= {"temporal", "temporal_ui", "task_queue", "database", "provider", "llm"}
+    assert set(ready) >= {
+        *("temporal", "temporal_ui", "task_queue", "database", "provider", "llm", "api"),
+    }
     assert ready["task_queue"] == "stillmotion"
     assert (listed.code, listed.json) == (0, [])
+    assert (page.code, page.out) == (0, f"{ready['api']}\n")
     assert process.returncode == 0
 
 

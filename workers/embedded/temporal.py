@@ -59,6 +59,7 @@ SQLITE_PRAGMAS: Mapping[str, str] = {"journal_mode": "WAL", "synchronous": "NORM
 class EmbeddedTemporal:
     """A Temporal server and its Web UI with their state in `data_dir`, an entered `DataDirectory`.
 
+    `codec_endpoint` is the codec server that its Web UI has encrypted payloads read by.
     Use it as an async context manager. Entering makes a Temporal client, and with it the process's
     default `Runtime`: set another one before, where one is wanted.
 
@@ -75,10 +76,12 @@ class EmbeddedTemporal:
         *,
         ports: TemporalPorts | None = None,
         search_attributes: Mapping[str, "IndexedValueType.ValueType"] | None = None,
+        codec_endpoint: str | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._wanted_ports = ports or TemporalPorts()
         self._search_attributes = dict(search_attributes or {})
+        self._codec_endpoint = codec_endpoint
         self._ports: ChosenPorts | None = None
         self._child: Child | None = None
 
@@ -111,7 +114,7 @@ class EmbeddedTemporal:
         home = self._data_dir.folder("temporal")
         self._ports = choose_ports(self._wanted_ports, home / "ports.json")
         self._child = await start_child(
-            [str(program), *_flags(self._ports)],
+            [str(program), *_flags(self._ports, self._codec_endpoint)],
             # It reads a configuration file below HOME and TEMPORAL_* variables: give it neither.
             env={"HOME": str(home)},
             log_path=self._data_dir.log_path("temporal"),
@@ -175,11 +178,13 @@ def _program() -> Path:
     return program
 
 
-def _flags(ports: ChosenPorts) -> list[str]:
+def _flags(ports: ChosenPorts, codec_endpoint: str | None) -> list[str]:
     flags = ["server", "start-dev", "--db-filename", "temporal.sqlite", "--log-level", "warn"]
     flags += ["--ip", LOOPBACK, "--ui-ip", LOOPBACK, "--ui-disable-news-fetch"]
     flags += ["--port", str(ports.grpc), "--ui-port", str(ports.ui)]
     flags += ["--http-port", str(ports.http), "--metrics-port", str(ports.metrics)]
+    if codec_endpoint is not None:
+        flags += ["--ui-codec-endpoint", codec_endpoint]
     for name, value in DYNAMIC_CONFIG.items():
         flags += ["--dynamic-config-value", f"{name}={value}"]
     for name, value in SQLITE_PRAGMAS.items():

@@ -1,6 +1,6 @@
 """Why a generation failed or parked: one kind per situation, one table of what follows from it.
 
-Workflows match on the kind, never on text. The CLI, the documents and the API read the same
+Workflows match on the kind, never on text. The CLI, the documents and the HTTP API read the same
 table. Activities raise `refusal(...)`; everything else that they raise is retried by Temporal.
 """
 
@@ -54,6 +54,8 @@ class Rule(NamedTuple):
     retry: Literal["never", "by itself", "start again"]
     pays: Literal["nobody", "user", "house", "undecided"]
     exit_code: Literal[1, 2, 3, 4, 5, 6]
+    http_status: Literal[403, 409, 422, 500, 502, 503, 504, 507]
+    """What the HTTP API answers where a request ends with it."""
     hint: str
     """What the person can do next; `{id}` is the generation's id."""
 
@@ -63,107 +65,153 @@ _AGAIN_UNCHANGED = "Start it again."
 _WAITING = "It is tried again by itself; at once: stillmotion resume {id}"
 
 RULES: dict[FailureKind, Rule] = {
-    FailureKind.INVALID_REQUEST: Rule("never", "nobody", 2, _AGAIN),
-    FailureKind.INVALID_MEDIA: Rule("never", "nobody", 2, "Give another file and start it again."),
-    FailureKind.KEY_REUSED: Rule(
-        "never", "nobody", 2, "Use a new --id for a new request, or repeat the first one unchanged."
+    FailureKind.INVALID_REQUEST: Rule("never", "nobody", 2, 422, _AGAIN),
+    FailureKind.INVALID_MEDIA: Rule(
+        "never", "nobody", 2, 422, "Give another file and start it again."
     ),
-    FailureKind.ALREADY_CLOSED: Rule("never", "nobody", 1, "See: stillmotion show {id}"),
+    FailureKind.KEY_REUSED: Rule(
+        "never",
+        "nobody",
+        2,
+        422,
+        "Use a new --id for a new request, or repeat the first one unchanged.",
+    ),
+    FailureKind.ALREADY_CLOSED: Rule("never", "nobody", 1, 409, "See: stillmotion show {id}"),
     FailureKind.QUOTA_EXCEEDED: Rule(
-        "never", "nobody", 4, "See: stillmotion usage. A larger plan or the next period allows it."
+        "never",
+        "nobody",
+        4,
+        403,
+        "See: stillmotion usage. A larger plan or the next period allows it.",
     ),
     FailureKind.SPEND_LIMIT_REACHED: Rule(
-        "never", "nobody", 4, "An operator can raise STILLMOTION_SPEND_LIMIT_USD_DAY or _MONTH."
+        "never",
+        "nobody",
+        4,
+        403,
+        "An operator can raise STILLMOTION_SPEND_LIMIT_USD_DAY or _MONTH.",
     ),
     FailureKind.MAX_COST_EXCEEDED: Rule(
-        "never", "nobody", 4, "Raise --max-cost, or choose a cheaper resolution or duration."
+        "never", "nobody", 4, 403, "Raise --max-cost, or choose a cheaper resolution or duration."
     ),
     FailureKind.NO_PLAN: Rule(
-        "never", "nobody", 4, "An operator can assign a plan: stillmotion plans assign USER PLAN"
+        "never",
+        "nobody",
+        4,
+        403,
+        "An operator can assign a plan: stillmotion plans assign USER PLAN",
     ),
     FailureKind.PRICE_ABOVE_QUOTE: Rule(
         "start again",
         "nobody",
         4,
+        403,
         "The provider's price rose: an operator must bring the model catalogue up to date.",
     ),
     FailureKind.PLACES_TAKEN: Rule(
-        "by itself", "nobody", 6, "It is sent when its turn comes; see: stillmotion doctor"
+        "by itself", "nobody", 6, 503, "It is sent when its turn comes; see: stillmotion doctor"
     ),
     FailureKind.SUBMITS_PAUSED: Rule(
-        "by itself", "nobody", 6, "An operator paused submits: stillmotion unpause"
+        "by itself", "nobody", 6, 503, "An operator paused submits: stillmotion unpause"
     ),
     FailureKind.INPUT_UNREADABLE: Rule(
         "by itself",
         "nobody",
         6,
+        503,
         "An operator must give every worker the same STILLMOTION_PAYLOAD_KEYS.",
     ),
     FailureKind.PROMPT_REJECTED: Rule(
         "start again",
         "nobody",
         1,
+        422,
         "It would refuse them again: change prompt or image, then start it again.",
     ),
-    FailureKind.PROVIDER_REFUSED_INPUT: Rule("start again", "nobody", 1, _AGAIN),
+    FailureKind.PROVIDER_REFUSED_INPUT: Rule("start again", "nobody", 1, 422, _AGAIN),
     FailureKind.PROVIDER_REFUSED_KEY: Rule(
-        "never", "nobody", 3, "An operator must check WAVESPEED_API_KEY: stillmotion doctor"
+        "never", "nobody", 3, 503, "An operator must check WAVESPEED_API_KEY: stillmotion doctor"
     ),
     FailureKind.PROVIDER_CREDIT_EXHAUSTED: Rule(
         "start again",
         "nobody",
         3,
+        503,
         "The operator's provider account needs a top-up; then start again.",
     ),
     FailureKind.PROVIDER_OVERLOADED: Rule(
-        "start again", "nobody", 1, "The provider has no capacity now: start it again later."
+        "start again", "nobody", 1, 503, "The provider has no capacity now: start it again later."
     ),
     FailureKind.PROVIDER_UNREACHABLE: Rule(
-        "start again", "nobody", 3, "Check the network and WAVESPEED_BASE_URL: stillmotion doctor"
+        "start again",
+        "nobody",
+        3,
+        503,
+        "Check the network and WAVESPEED_BASE_URL: stillmotion doctor",
     ),
     FailureKind.PROVIDER_CHANGED: Rule(
         "by itself",
         "undecided",
         6,
+        503,
         "Start a worker with the provider settings it was submitted with.",
     ),
-    FailureKind.PROVIDER_FAILED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
-    FailureKind.PROVIDER_LOST: Rule("start again", "house", 1, _AGAIN_UNCHANGED),
+    FailureKind.PROVIDER_FAILED: Rule("start again", "nobody", 1, 502, _AGAIN_UNCHANGED),
+    FailureKind.PROVIDER_LOST: Rule("start again", "house", 1, 502, _AGAIN_UNCHANGED),
     FailureKind.SUBMISSION_AMBIGUOUS: Rule(
-        "by itself", "undecided", 6, "Decide: stillmotion resolve {id} --adopt/--resubmit/--give-up"
+        "by itself",
+        "undecided",
+        6,
+        409,
+        "Decide: stillmotion resolve {id} --adopt/--resubmit/--give-up",
     ),
     FailureKind.DEADLINE_PASSED: Rule(
-        "by itself", "undecided", 6, "It looks again by itself; at once: stillmotion resume {id}"
+        "by itself",
+        "undecided",
+        6,
+        504,
+        "It looks again by itself; at once: stillmotion resume {id}",
     ),
     FailureKind.OUTPUT_UNUSABLE: Rule(
-        "by itself", "undecided", 6, "It looks again by itself; at once: stillmotion resume {id}"
+        "by itself",
+        "undecided",
+        6,
+        502,
+        "It looks again by itself; at once: stillmotion resume {id}",
     ),
     FailureKind.OUTPUT_HOST_UNKNOWN: Rule(
         "by itself",
         "undecided",
         6,
+        502,
         "An operator can allow the host in STILLMOTION_DOWNLOAD_HOSTS;"
         " then: stillmotion resume {id}",
     ),
     FailureKind.STORE_FULL: Rule(
-        "by itself", "undecided", 6, "Free space in the media store; then: stillmotion resume {id}"
+        "by itself",
+        "undecided",
+        6,
+        507,
+        "Free space in the media store; then: stillmotion resume {id}",
     ),
     FailureKind.STORE_UNAVAILABLE: Rule(
         "by itself",
         "undecided",
         6,
+        503,
         "An operator must check the store of STILLMOTION_MEDIA_URL; then: stillmotion resume {id}",
     ),
-    FailureKind.GIVEN_UP: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
+    FailureKind.GIVEN_UP: Rule("start again", "nobody", 1, 409, _AGAIN_UNCHANGED),
     FailureKind.CANCELLED: Rule(
-        "start again", "nobody", 5, "Start it again if you want it after all."
+        "start again", "nobody", 5, 409, "Start it again if you want it after all."
     ),
-    FailureKind.NOT_STARTED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
-    FailureKind.TERMINATED: Rule("start again", "nobody", 1, _AGAIN_UNCHANGED),
+    FailureKind.NOT_STARTED: Rule("start again", "nobody", 1, 409, _AGAIN_UNCHANGED),
+    FailureKind.TERMINATED: Rule("start again", "nobody", 1, 409, _AGAIN_UNCHANGED),
     FailureKind.INTERNAL: Rule(
         "start again",
         "nobody",
         1,
+        500,
         "This is a fault of ours: see the worker's log, then start it again.",
     ),
 }

@@ -24,6 +24,10 @@ class StackAddress(BaseModel):
     provider: str
     """The provider's base URL."""
     llm: str | None = None
+    api: str | None = None
+    """`http://127.0.0.1:PORT`, of the HTTP API and its page; None where it was not started."""
+    api_key_file: str | None = None
+    """Holds the API key of the user `local`; only its owner may read it."""
     secret_key_file: str | None = None
     """Holds the key that the callbacks' secrets are encrypted with; only its owner may read it."""
     payload_keys_file: str | None = None
@@ -40,3 +44,18 @@ def read_stack(data_dir: Path) -> StackAddress | None:
         return StackAddress.model_validate_json((data_dir / STACK_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def sign_in_link(stack: StackAddress) -> str | None:
+    """The page's address that signs in as `local`; None without an API, or where its key is hidden.
+
+    It holds a secret, in the part of an address that a browser sends to nobody: only for the eyes
+    of whoever may read the key's file, and for no log and no command line.
+    """
+    if stack.api is None or stack.api_key_file is None:
+        return None
+    try:
+        key = Path(stack.api_key_file).read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return f"{stack.api}/sign-in#key={key}"

@@ -2,7 +2,7 @@
 
 CREATE TABLE api_keys (
     key_id text PRIMARY KEY,
-    name text NOT NULL UNIQUE CHECK (name <> ''),
+    name text NOT NULL CHECK (name <> ''),
     -- What it may ask as, and whose generations it sees.
     sources text[] NOT NULL CHECK (cardinality(sources) > 0),
     -- The one user it acts for; NULL = whoever each request names.
@@ -11,6 +11,8 @@ CREATE TABLE api_keys (
     made_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz
 );
+-- The name of a revoked one is free again.
+CREATE UNIQUE INDEX api_keys_by_name ON api_keys (name) WHERE revoked_at IS NULL;
 
 -- Two of a key for a while after a rotation, so that no request of a running backend is refused.
 CREATE TABLE api_secrets (
@@ -22,6 +24,10 @@ CREATE TABLE api_secrets (
 CREATE INDEX api_secrets_by_key ON api_secrets (key_id);
 
 ALTER TABLE assets ADD COLUMN favorite boolean NOT NULL DEFAULT false;
+-- The few with a star among thousands without.
+CREATE INDEX assets_by_favorite ON assets (user_id, created_at DESC, asset_id DESC)
+    WHERE deleted_at IS NULL AND favorite;
 
+-- What is hashed leads back to no secret. Only the owner of the schema makes and revokes keys.
 GRANT SELECT ON api_keys, api_secrets TO stillmotion_starter;
 GRANT UPDATE (favorite) ON assets TO stillmotion_starter;

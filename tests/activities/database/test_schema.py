@@ -11,9 +11,12 @@ from activities.generations import repository as generations
 from tests.activities.conftest import a_generation, a_request
 
 PACKAGES = [
+    ("activities.access", "queries.sql"),
     ("activities.batches", "queries.sql"),
     ("activities.callbacks", "queries.sql"),
+    ("activities.generations", "following.sql"),
     ("activities.generations", "queries.sql"),
+    ("activities.ledger", "daily.sql"),
     ("activities.ledger", "queries.sql"),
     ("activities.library", "queries.sql"),
     ("activities.media", "queries.sql"),

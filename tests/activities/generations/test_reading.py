@@ -149,6 +149,27 @@ async def test_lists_are_filtered_by_what_is_asked(database: Pool, reader: Reade
     assert len(await reader.find(Filters(limit=2))) == 2
 
 
+async def test_a_list_is_narrowed_to_what_its_reader_may_see(
+    database: Pool, reader: Reader
+) -> None:
+    await a_generation(database, "gen_api")
+    await a_generation(database, "gen_story")
+    await database.execute(
+        "UPDATE generations SET source = 'story_writer' WHERE generation_id = 'gen_story'"
+    )
+    both = (Source.API, Source.STORY_WRITER)
+
+    async def ids(**given: object) -> set[str]:
+        filters = Filters()._replace(**given)
+        return {each.generation_id for each in await reader.find(filters)}
+
+    assert await ids(sources=both) == {"gen_api", "gen_story"}
+    assert await ids(sources=(Source.STORY_WRITER,)) == {"gen_story"}
+    assert await ids(sources=both, source=Source.API) == {"gen_api"}
+    assert await ids(sources=(Source.STORY_WRITER,), source=Source.API) == set()
+    assert await ids(sources=()) == set()
+
+
 async def test_lists_show_the_newest_first(database: Pool, reader: Reader) -> None:
     for generation_id in ("gen_c", "gen_a", "gen_b"):
         await a_generation(database, generation_id)

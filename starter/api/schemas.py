@@ -1,0 +1,178 @@
+"""The bodies of the routes that read them themselves, for the OpenAPI document.
+
+FastAPI describes what it parses; bodies that may be forms with files are parsed as they stream in.
+Their schemas are made of the contracts' models, so that there is one source of what is taken.
+"""
+
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.json_schema import models_json_schema
+
+from starter.api.batch_wishes import BatchWish
+from starter.api.multipart import MEDIA_TYPE as MULTIPART
+from starter.api.wishes import JSON, REQUEST, ROLES
+from workflows.contracts.requests import REQUESTS, WORKFLOW_TYPES, Operation, Source
+
+FILE = "file"
+"""The part of an upload's form."""
+
+_COMPONENTS = "#/components/schemas/"
+_MEDIA = {"media_id": "med_5mzq3kcfwnzvj4y2tqk7x6ab2e"}
+_BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+
+EXAMPLES: dict[Operation, dict[str, Any]] = {
+    Operation.IMAGE_TO_VIDEO: {
+        "operation": "image-to-video",
+        "image": _MEDIA,
+        "prompt": "Steam rises from the cup; the camera moves slowly closer.",
+        "duration_s": 5,
+        "resolution": "480p",
+        "max_cost_usd_micros": 500_000,
+    },
+    Operation.SCENE_ANIMATION: {
+        "operation": "scene-animation",
+        "image": _MEDIA,
+        "scene": {
+            "scene_number": 3,
+            "title": "The lighthouse",
+            "description": "A storm comes up; the keeper climbs the stairs.",
+        },
+        "story_context": {"setting": "A rocky coast, a hundred years ago", "tone": "quiet"},
+        "duration_s": 5,
+    },
+    Operation.TALKING_AVATAR: {
+        "operation": "talking-avatar",
+        "image": _MEDIA,
+        "audio": {"media_id": "med_7k2wq4ynx3dpvh6t5mzjc2ra4e"},
+        "prompt": "She speaks calmly into the camera.",
+        "resolution": "480p",
+    },
+}
+"""A body of each operation."""
+
+BATCH_EXAMPLE: dict[str, Any] = {
+    "items": [
+        EXAMPLES[Operation.SCENE_ANIMATION],
+        {**EXAMPLES[Operation.SCENE_ANIMATION], "scene": {"title": "The stairs"}},
+    ],
+    "max_parallel": 2,
+    "max_cost_usd_micros": 2_000_000,
+}
+
+
+def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with the schemas that the bodies below refer to."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in _components().items():
+        schemas.setdefault(name, schema)
+    return document
+
+
+def _wish_name(operation: Operation) -> str:
+    return f"{WORKFLOW_TYPES[operation]}Wish"
+
+
+_WISH: dict[str, Any] = {
+    "oneOf": [{"$ref": _COMPONENTS + _wish_name(operation)} for operation in Operation],
+    "discriminator": {
+        "propertyName": "operation",
+        "mapping": {
+            operation.value: _COMPONENTS + _wish_name(operation) for operation in Operation
+        },
+    },
+}
+
+WISH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": _WISH,
+                "examples": {each.value: {"value": EXAMPLES[each]} for each in Operation},
+            },
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {REQUEST: _WISH, **dict.fromkeys(ROLES, _BYTES)},
+                    "required": [REQUEST],
+                    "additionalProperties": False,
+                },
+                "encoding": {REQUEST: {"contentType": JSON}},
+            },
+        },
+    }
+}
+"""Of a route that takes one wish, as JSON or with files."""
+
+BATCH: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {"$ref": _COMPONENTS + BatchWish.__name__},
+                "examples": {"two_scenes": {"value": BATCH_EXAMPLE}},
+            }
+        },
+    }
+}
+"""Of a route that takes many."""
+
+UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **dict.fromkeys(
+                ("application/octet-stream", "image/*", "audio/*", JSON), {"schema": _BYTES}
+            ),
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {FILE: _BYTES},
+                    "required": [FILE],
+                    "additionalProperties": False,
+                }
+            },
+        },
+    }
+}
+"""Of the route that takes one file."""
+
+
+@cache
+def _components() -> dict[str, Any]:
+    models: list[type[BaseModel]] = [*map(_wish_model, Operation), BatchWish]
+    _, found = models_json_schema(
+        [(model, "validation") for model in models], ref_template=_COMPONENTS + "{model}"
+    )
+    schemas: dict[str, Any] = _any_of(found["$defs"])
+    schemas[BatchWish.__name__]["properties"]["items"]["items"] = _WISH
+    return schemas
+
+
+def _any_of(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """The same, where both forms of a scene may fit: a stored one is an object as well."""
+    if isinstance(schema, dict):
+        names = {"oneOf": "anyOf"}
+        return {names.get(name, name): _any_of(inner) for name, inner in schema.items()}
+    return [_any_of(inner) for inner in schema] if isinstance(schema, list) else schema
+
+
+def _wish_model(operation: Operation) -> type[BaseModel]:
+    """The request of an operation without what the headers say."""
+    request = REQUESTS[operation]
+    fields: dict[str, Any] = {
+        name: (field.annotation, field)
+        for name, field in request.model_fields.items()
+        if name != "user_id"
+    }
+    fields["operation"] = (request.model_fields["operation"].annotation, Field())
+    about = "The product that asks; the key's first one unless given."
+    fields["source"] = (Source | None, Field(default=None, description=about))
+    return create_model(
+        _wish_name(operation),
+        __config__=ConfigDict(extra="forbid"),
+        __doc__=request.__doc__,
+        **fields,
+    )
