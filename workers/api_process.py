@@ -13,7 +13,7 @@ from workers.supervision import answers, supervised
 from workflows.contracts.stack import StackAddress
 
 MODULE = "starter.api"
-NEEDED = ("fastapi", "uvicorn")
+NEEDED = ("fastapi", "jinja2", "python_multipart", "uvicorn")
 """Of the extra `api`; the process itself says what else it lacks."""
 
 PORT_FILE = "api.port"

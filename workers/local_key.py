@@ -1,5 +1,6 @@
 """The API key of `stillmotion dev`: made by itself, for its one user, and kept in its folder."""
 
+import asyncio
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +45,7 @@ async def local_key(directory: DataDirectory, dsn: str) -> Path:
 
 async def _is_good(pool: Pool, path: Path) -> bool:
     try:
-        secret = path.read_text("ascii").strip()
+        secret = (await asyncio.to_thread(path.read_text, "ascii")).strip()
     except (FileNotFoundError, ValueError):
         return False
     found = await access.find(pool, secret)

@@ -32,7 +32,8 @@ UNION SELECT key FROM media WHERE user_id = $1;
 -- Whether anything of a user is left.
 SELECT EXISTS (SELECT FROM generations WHERE user_id = $1) OR EXISTS (SELECT FROM batches WHERE user_id = $1)
     OR EXISTS (SELECT FROM balances WHERE user_id = $1) OR EXISTS (SELECT FROM media WHERE user_id = $1)
-    OR EXISTS (SELECT FROM assets WHERE user_id = $1) OR EXISTS (SELECT FROM subscriptions WHERE user_id = $1);
+    OR EXISTS (SELECT FROM assets WHERE user_id = $1) OR EXISTS (SELECT FROM subscriptions WHERE user_id = $1)
+    OR EXISTS (SELECT FROM api_keys WHERE user_id = $1);
 
 -- name: lock_generations
 -- The generations, held until the transaction ends: nobody moves one, or starts one over, meanwhile.

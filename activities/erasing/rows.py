@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from activities.access import repository as access
 from activities.database.pool import Connection, Pool
 from activities.database.statements import statements
 from activities.generations.repository import user_hash
@@ -129,6 +130,7 @@ async def erase_rows(
             "assets": _count(await connection.execute(SQL["forget_assets"], user_id)),
             "inputs": _count(await connection.execute(SQL["forget_media"], user_id)),
             "plans": _count(await connection.execute(SQL["forget_plan"], user_id)),
+            "keys": await access.forget(connection, user_id),
         }
         await connection.execute(SQL["forget_notes"], covered.owner)
         batches = list(covered.batches)

@@ -16,7 +16,7 @@ from starter.cli.refusals import USAGE, explain
 from starter.places import DATA_DIR, find_place
 
 PORT = 8780
-NEEDED = ("fastapi", "uvicorn")
+NEEDED = ("fastapi", "jinja2", "python_multipart", "uvicorn")
 PORT_MAX = 65_535
 
 

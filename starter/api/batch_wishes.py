@@ -61,15 +61,19 @@ def items_of(batch: BatchWish, caller: Caller) -> list[dict[str, Any]]:
 
 def _item(position: int, given: object, caller: Caller, source: Source) -> dict[str, Any]:
     try:
-        if not isinstance(given, Mapping):
-            raise RequestRefused(FailureKind.INVALID_REQUEST, "no object; allowed: a JSON object.")
-        document = {str(name): value for name, value in given.items()}
-        if document.get("source") not in (None, source):
-            # Whoever may see the batch sees its items.
-            told = f"source: it is the batch's; allowed: {source.value}."
-            raise RequestRefused(FailureKind.INVALID_REQUEST, told)
-        wish = wish_in({**document, "source": source.value}, caller)
+        wish = wish_in(_document(given, source), caller)
     except RequestRefused as refused:
         raise ItemRefused(position, refused) from refused
     fields = {name: value for name, value in wish.fields.items() if name != "user_id"}
     return {"operation": wish.operation.value, **fields}
+
+
+def _document(given: object, source: Source) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise RequestRefused(FailureKind.INVALID_REQUEST, "no object; allowed: a JSON object.")
+    document = {str(name): value for name, value in given.items()}
+    if document.get("source") not in (None, source):
+        # Whoever may see the batch sees its items.
+        told = f"source: it is the batch's; allowed: {source.value}."
+        raise RequestRefused(FailureKind.INVALID_REQUEST, told)
+    return {**document, "source": source.value}

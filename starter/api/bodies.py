@@ -56,6 +56,7 @@ class Bodies:
         self._grace_s = grace_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, as ASGI wants it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -226,7 +226,7 @@ class Hub:
             await asyncio.sleep(RETRY_S)
         except Exception as error:  # noqa: BLE001 - nobody is to be left with a gap
             # By its type only, as for requests: its words may quote what was asked for.
-            _log.error("events could not be told: %s", type(error).__name__)  # noqa: TRY400
+            _log.error("events could not be told: %s", type(error).__name__)
             for follower in chain(*self._of_generation.values(), *self._of_user.values()):
                 follower.leave_behind()
 

@@ -1,5 +1,6 @@
-"""From the bytes of a `multipart/form-data` body to what happens in it: a part begins, some of its
-data, it ends. Sizes and names are judged by whoever asks (`forms`).
+"""From the bytes of a `multipart/form-data` body to what happens in it.
+
+A part begins, some of its data comes, it ends. Sizes and names are judged by whoever asks (`forms`).
 """
 
 import logging

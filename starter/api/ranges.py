@@ -1,10 +1,10 @@
 """Which bytes a reader wants, and whether it has them already: RFC 9110's ranges and ETags.
 
-    If-None-Match names what there is   304, nothing is sent
-    If-Range names something else       the whole, whatever Range says
-    Range: bytes=0-99, 100-, -100       206, that part
-    … beyond the end                    416, and how long it is
-    … several parts, or no such form    the whole: a server may, and players ask for one part
+If-None-Match names what there is   304, nothing is sent
+If-Range names something else       the whole, whatever Range says
+Range: bytes=0-99, 100-, -100       206, that part
+… beyond the end                    416, and how long it is
+… several parts, or no such form    the whole: a server may, and players ask for one part
 """
 
 import re

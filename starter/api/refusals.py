@@ -1,5 +1,6 @@
-"""What the client and the records raise, as problem documents: the status and the words of the one
-failure table, told to somebody who asks by HTTP.
+"""What the client and the records raise, as problem documents.
+
+The status and the words are those of the one failure table, told to somebody who asks by HTTP.
 """
 
 import logging

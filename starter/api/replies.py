@@ -49,6 +49,7 @@ class Replies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, as ASGI wants it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

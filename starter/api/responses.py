@@ -1,5 +1,6 @@
-"""What a route can answer, for the OpenAPI document: problems by the one failure table, and the
-other ways in which it goes well.
+"""What a route can answer, for the OpenAPI document.
+
+Problems come from the one failure table; beside them stand the other ways in which it goes well.
 """
 
 from collections.abc import Iterable

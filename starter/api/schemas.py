@@ -123,9 +123,10 @@ UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            **dict.fromkeys(
-                ("application/octet-stream", "image/*", "audio/*", JSON), {"schema": _BYTES}
-            ),
+            **{
+                media_type: {"schema": _BYTES}
+                for media_type in ("application/octet-stream", "image/*", "audio/*", JSON)
+            },
             MULTIPART: {
                 "schema": {
                     "type": "object",

@@ -59,9 +59,12 @@ async def a_site(*options: str) -> AsyncGenerator[Site]:
                 if name.startswith(OURS):
                     patch.delenv(name)
             place = find_place(stack.data_dir)
-            async with connected(place) as parts, api_of(parts) as origin:
-                async with owners_pool(stack) as owners:
-                    yield Site(origin, stack, client, owners)
+            async with (
+                connected(place) as parts,
+                api_of(parts) as origin,
+                owners_pool(stack) as owners,
+            ):
+                yield Site(origin, stack, client, owners)
 
 
 @pytest.fixture(scope="session")

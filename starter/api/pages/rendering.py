@@ -29,17 +29,9 @@ from starter.api.sessions import csrf_token_of
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        # A picture or a sound that was just dropped is shown before it is sent.
-        "img-src 'self' blob:",
-        "media-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none';"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,

@@ -178,9 +178,9 @@ async def test_a_file_that_is_not_in_the_store_is_a_problem_before_the_reply_beg
 
 def _is_open(path: Path) -> bool:
     """Whether this process, which serves the API too, has the file open."""
-    for number in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            if Path(f"/proc/self/fd/{number}").readlink() == path:
+            if descriptor.readlink() == path:
                 return True
         except OSError:
             continue
@@ -229,7 +229,7 @@ def test_a_file_name_is_made_of_the_title_and_safe(title: str, old: str, encoded
     assert told == f"inline; filename=\"{old}.mp4\"; filename*=UTF-8''{encoded}.mp4"
 
 
-@pytest.mark.tools()
+@pytest.mark.tools
 async def test_a_large_file_is_never_whole_in_memory(api: Api, product: Product) -> None:
     user, size = a_user(), 1024**3
     video = await filed(api, user)

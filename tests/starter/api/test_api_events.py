@@ -170,11 +170,14 @@ async def test_a_key_that_is_revoked_ends_its_streams(
     user = a_user()
     generation_id = await asked(pool, user)
 
-    async with api_of(parts) as origin, a_product(api, origin=origin) as leaked:
-        async with listening(leaked, path_of(generation_id), user) as stream:
-            await stream.entered()
-            await access.revoke(pool, leaked.holder.key.key_id)
-            rest = await stream.rest()
+    async with (
+        api_of(parts) as origin,
+        a_product(api, origin=origin) as leaked,
+        listening(leaked, path_of(generation_id), user) as stream,
+    ):
+        await stream.entered()
+        await access.revoke(pool, leaked.holder.key.key_id)
+        rest = await stream.rest()
 
     assert rest == []
 
@@ -216,7 +219,7 @@ async def test_a_reader_who_takes_nothing_is_dropped_and_goes_on_where_it_was(
     # It takes a few kilobytes and then nothing.
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    slow.setblocking(False)
+    slow.settimeout(0)
     await asyncio.get_running_loop().sock_connect(slow, (at.hostname, at.port))
     reader, writer = await asyncio.open_connection(sock=slow, limit=2048)
     writer.write(f"GET {path_of(generation_id)} HTTP/1.1\r\n{head}\r\n".encode())
@@ -308,17 +311,19 @@ async def test_one_stream_too_many_is_told_to_come_again(
     api: Api, product: Product, pool: Pool
 ) -> None:
     user = a_user()
-    async with Notices(api.parts.place.database) as notices:
-        async with Hub(api.parts.pool, notices, followers_max=1) as hub:
-            async with api_of(dataclasses.replace(api.parts, hub=hub)) as origin:
-                narrow = dataclasses.replace(product, origin=origin)
-                async with listening(narrow, ALL, user):
-                    refused = await narrow.get(ALL, user)
-                async with asyncio.timeout(20):
-                    while hub.count:
-                        await asyncio.sleep(0.01)
-                async with listening(narrow, ALL, user):
-                    pass
+    async with (
+        Notices(api.parts.place.database) as notices,
+        Hub(api.parts.pool, notices, followers_max=1) as hub,
+        api_of(dataclasses.replace(api.parts, hub=hub)) as origin,
+    ):
+        narrow = dataclasses.replace(product, origin=origin)
+        async with listening(narrow, ALL, user):
+            refused = await narrow.get(ALL, user)
+        async with asyncio.timeout(20):
+            while hub.count:
+                await asyncio.sleep(0.01)
+        async with listening(narrow, ALL, user):
+            pass
 
     assert refused.status_code == 503
     assert problem_in(refused)["kind"] == "too_many_streams"

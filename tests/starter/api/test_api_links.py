@@ -85,7 +85,7 @@ async def test_a_link_that_we_did_not_make_is_none(api: Api, video: Filed) -> No
     foreign = (
         token_of("another deployment's", Grant(video.asset_id, "content", in_an_hour())),
         ".".join((f"ast_{'a' * 26}", file, ends_at, mac)),
-        ".".join((asset_id, "poster", ends_at, mac)),
+        f"{asset_id}.poster.{ends_at}.{mac}",
         ".".join((asset_id, file, f"{int(ends_at) + 1}", mac)),
         ".".join((asset_id, file, f"0{ends_at}", mac)),
         ".".join((asset_id, file, ends_at, mac[:-1])),

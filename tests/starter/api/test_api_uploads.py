@@ -192,7 +192,7 @@ async def test_a_file_that_announces_too_much_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("as_form", [False, True], ids=["body", "form"])
 async def test_a_file_without_a_length_is_refused_at_the_first_byte_over(
-    narrow: Product, as_form: bool
+    narrow: Product, *, as_form: bool
 ) -> None:
     user, body = a_user(), bytes(INPUT_SIZE_BYTES_MAX + 1)
     headers = {"Transfer-Encoding": "chunked"}
@@ -219,7 +219,9 @@ async def test_a_file_of_just_the_limit_is_read_to_its_end(narrow: Product) -> N
 
 
 @pytest.mark.parametrize("as_form", [False, True], ids=["body", "form"])
-async def test_of_an_upload_that_is_cut_nothing_is_left(product: Product, as_form: bool) -> None:
+async def test_of_an_upload_that_is_cut_nothing_is_left(
+    product: Product, *, as_form: bool
+) -> None:
     user = a_user()
     half = Path(COFFEE).read_bytes()[:60_000]
     length = {"Content-Length": "500000"}
@@ -256,7 +258,7 @@ BOUNDARY = "an-odd-boundary"
 def _head_of(name: str, typed: str) -> bytes:
     """A form up to the first byte of a file."""
     return (
-        f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"a.jpg\"\r\n"
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="a.jpg"\r\n'
         f"Content-Type: {typed}\r\n\r\n"
     ).encode()
 

@@ -85,12 +85,10 @@ async def test_a_form_that_lacks_its_end_is_never_taken(
     whole = written(parts)[: -len(b"-\r\n")]
     pieces = cut(whole[: int(len(whole) * share)], lengths)
 
-    with tempfile.TemporaryDirectory() as folder:
-        with pytest.raises(RequestRefused):
-            await read_form(a_request(pieces), Path(folder), ALLOWED)
-    with tempfile.TemporaryDirectory() as folder:
-        with pytest.raises(ClientDisconnect):
-            await read_form(a_request(pieces, is_whole=False), Path(folder), ALLOWED)
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(RequestRefused):
+        await read_form(a_request(pieces), Path(folder), ALLOWED)
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(ClientDisconnect):
+        await read_form(a_request(pieces, is_whole=False), Path(folder), ALLOWED)
 
 
 @MANY

@@ -77,11 +77,11 @@ async def _watched(address: httpx.URL, head: str, path: str) -> list[str]:
         writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
         status = await reader.readline()
         assert b" 200 " in status, status
-        stages: list[str] = []
-        async for line in reader:
-            if line.startswith(b"event: ") and line != b"event: progress\n":
-                stages.append(line.removeprefix(b"event: ").decode().strip())
-        return stages
+        return [
+            line.removeprefix(b"event: ").decode().strip()
+            async for line in reader
+            if line.startswith(b"event: ") and line != b"event: progress\n"
+        ]
     finally:
         writer.close()
 
@@ -93,7 +93,7 @@ def _allow_so_many_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
 
 
-@pytest.mark.tools()
+@pytest.mark.tools
 @pytest.mark.timeout(1200)
 async def test_a_thousand_streams_beside_a_hundred_generations_see_every_stage(
     stack: Stack, client: VideoClient, product: Product

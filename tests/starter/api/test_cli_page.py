@@ -1,4 +1,4 @@
-"""`open` without an id: the live page, and a browser that is signed in without a key in its argv."""
+"""`open` without an id: the live page in a browser, signed in without a key in its argv."""
 
 import asyncio
 import os

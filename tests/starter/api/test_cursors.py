@@ -23,10 +23,15 @@ def test_an_id_is_the_same_there_and_back_and_safe_in_an_address(last_id: str) -
 
 @given(text=st.text(max_size=60))
 def test_what_is_no_cursor_is_refused(text: str) -> None:
+    """Hardly any text is one; what is, reads back as itself."""
     try:
-        assert encode(decode(text)) == text
+        read = decode(text)
     except Problem as problem:
-        assert problem.status == 422
+        status = problem.status
+    else:
+        status = None if encode(read) == text else 200
+
+    assert status in (None, 422)
 
 
 @pytest.mark.parametrize("cursor", ["", "a", "YQ==", "YWI+", "YWI/", "AA", "YQ\n", "é"])

@@ -1,5 +1,6 @@
 """Token buckets: how many, how fast, and how little is remembered of whom."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,20 +139,23 @@ def test_an_address_is_limited_alone_and_a_network_of_ipv6_as_one(
     for _ in range(10):
         rates.count_attempt(one)
 
-    try:
+    with pytest.raises(Problem) if is_shared else nullcontext() as refused:
         rates.require_attempt(other)
-    except Problem as refused:
-        assert (refused.status, is_shared) == (429, True)
-    else:
-        assert not is_shared
+
+    assert getattr(getattr(refused, "value", None), "status", None) == (429 if is_shared else None)
 
 
 def test_a_key_has_so_many_requests_under_way_and_others_have_their_own() -> None:
     rates = some_rates(Clock(), at_once_max=2)
 
-    with rates.under_way("key_a"), rates.under_way("key_a"), rates.under_way("key_b"):
-        with pytest.raises(Problem) as refused, rates.under_way("key_a"):
-            pass
+    with (
+        rates.under_way("key_a"),
+        rates.under_way("key_a"),
+        rates.under_way("key_b"),
+        pytest.raises(Problem) as refused,
+        rates.under_way("key_a"),
+    ):
+        pass
     with rates.under_way("key_a"), rates.under_way("key_a"):
         pass
 

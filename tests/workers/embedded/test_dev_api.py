@@ -25,7 +25,7 @@ DEV = ("-m", "workers", "dev")
 WITHOUT_THE_EXTRA = (
     "-c",
     "import os, sys; sys.modules['fastapi'] = None;"
-    " from workers.__main__ import main; os._exit(main(['dev', *sys.argv[1:]]))",
+    + " from workers.__main__ import main; os._exit(main(['dev', *sys.argv[1:]]))",
 )
 
 
