@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 from temporalio.testing import ActivityEnvironment
@@ -115,7 +116,7 @@ class Acts:
         await reader.read(generation_id, user)
         return await reader.events(generation_id, 0, user)
 
-    def _assets(self, *, limit: int, **which: str) -> Act:
+    def _assets(self, *, limit: int, **which: Any) -> Act:
         async def act(user: str) -> object:
             return await library.find(self.pool, self.store, user_id=user, limit=limit, **which)
 

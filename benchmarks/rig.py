@@ -150,9 +150,7 @@ async def opened(*, sandbox_work_s: float = 0) -> AsyncGenerator[Rig]:
     _forget_settings()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(_folder()))
-        options = Options(
-            folder / "stack", workers=False, api=False, sandbox_work_s=sandbox_work_s
-        )
+        options = Options(folder / "stack", workers=False, api=False, sandbox_work_s=sandbox_work_s)
         address = await stack.enter_async_context(running_stack(options))
         database = await stack.enter_async_context(
             asyncpg.create_pool(address.database, min_size=1, max_size=2)

@@ -12,7 +12,7 @@ from activities.callbacks.rules import require_callback
 from activities.callbacks.settings import CallbackSettings
 from activities.ledger.expectations import usual_s
 from activities.ledger.pricing import checks, quote_by_role
-from activities.media.inputs import Inputs
+from activities.media.inputs import Check, Inputs
 from activities.media.scratch import scratch_folder
 from activities.prompts.writing import Wish, wish_for
 from activities.provider.identity import provider_name
@@ -86,7 +86,7 @@ class Asking:
         request, entry, _, told, large = self._drafted(operation, fields)
         await require_callback(self._inputs.pool, request, self._callbacks)
         user_id, files = request.user_id, _files(fields)
-        demands = {role: checks(entry, role) for role in files}
+        demands: dict[Role, Check] = {role: checks(entry, role) for role in files}
         stored: dict[str, Any] = {**await to_references(self._inputs, user_id, files, demands)}
         for role in large:
             stored[role] = await self._store(user_id, role, told[role])

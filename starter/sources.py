@@ -41,9 +41,11 @@ async def to_references(
     Raises:
         RequestRefused: `invalid_media`: no such file, not base64, or not what its role needs.
     """
-    named = {role: _reference(source, role) for role, source in sources.items()}
+    named: dict[Role, MediaReference | None] = {
+        role: _reference(source, role) for role, source in sources.items()
+    }
     with ExitStack() as stack:
-        paths = {
+        paths: dict[Role, Path] = {
             role: stack.enter_context(_file(_content(sources[role]), role))
             for role, reference in named.items()
             if reference is None

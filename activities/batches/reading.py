@@ -69,9 +69,7 @@ class BatchReader:
         after: str | None = None,
     ) -> list[Batch]:
         """Batches, newest first; `after` is the last one's id of the page before."""
-        rows = await self._pool.fetch(
-            SQL["list"], None, user_id, limit, _PARKED, sources, after
-        )
+        rows = await self._pool.fetch(SQL["list"], None, user_id, limit, _PARKED, sources, after)
         return [_batch(row) for row in rows]
 
     async def items(self, batch_id: str, user_id: str | None = None) -> list[BatchItem]:

@@ -54,9 +54,7 @@ def items_of(batch: BatchWish, caller: Caller) -> list[dict[str, Any]]:
         Problem: 403: the batch's source is another product's.
     """
     source = source_of(caller, batch.source)
-    return [
-        _item(position, given, caller, source) for position, given in enumerate(batch.items, 1)
-    ]
+    return [_item(position, given, caller, source) for position, given in enumerate(batch.items, 1)]
 
 
 def _item(position: int, given: object, caller: Caller, source: Source) -> dict[str, Any]:

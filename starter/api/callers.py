@@ -162,16 +162,12 @@ def _unknown(request: Request, parts: Parts, why: str) -> Problem:
     """The refusal of somebody who can't say who they are; it counts against their address."""
     parts.rates.count_attempt(_address_of(request))
     detail = f"{KEY_HEADER}: {why}."
-    return Problem(
-        HTTPStatus.UNAUTHORIZED, detail, headers=_CHALLENGE, kind="not_authenticated"
-    )
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers=_CHALLENGE, kind="not_authenticated")
 
 
 def _no_user(why: str) -> Problem:
     detail = f"{USER_HEADER}: {why}."
-    return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value
-    )
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value)
 
 
 def _address_of(request: Request) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import h11
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from starter.api.problems import Problem, reply_of
 from starter.api.replies import is_endless
@@ -31,7 +31,7 @@ TAKEN_WITHIN_S = 60.0
 Due = Literal["head", "rest"]
 """What of a request is to come."""
 
-_WITHIN_S: dict[Due, float] = {"head": HEAD_WITHIN_S, "rest": REST_WITHIN_S}
+WITHIN_S: dict[Due, float] = {"head": HEAD_WITHIN_S, "rest": REST_WITHIN_S}
 _CLOSE = {"Connection": "close"}
 _ANSWERABLE = (h11.IDLE, h11.SEND_RESPONSE)
 
@@ -45,6 +45,8 @@ class ClientConnection(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(*args, **kwargs)
+        # Also None, before the first request, which its declaration leaves out.
+        self.cycle: RequestResponseCycle | None  # pyright: ignore[reportIncompatibleVariableOverride]
         self.access_log = False
         self._app = self.app
         # Its own reply to one connection too many is no problem document.
@@ -114,7 +116,7 @@ class ClientConnection(H11Protocol):
             self._until.cancel()
             self._until = None
         if awaited is not None:
-            self._until = self.loop.call_later(_WITHIN_S[awaited], self._give_up)
+            self._until = self.loop.call_later(WITHIN_S[awaited], self._give_up)
 
     def _due(self) -> Due | None:
         """What the client is to send soon; None where the next step is ours, or a route waits."""

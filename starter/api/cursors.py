@@ -73,6 +73,4 @@ def page_of(found: Sequence[Item], limit: int) -> tuple[Sequence[Item], bool]:
 
 def _refused() -> Problem:
     detail = "cursor: not the `next_cursor` of a page."
-    return Problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value
-    )
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value)

@@ -152,9 +152,7 @@ async def listed(
 
 
 @router.get("/{generation_id}", summary="Read a generation", responses=problems(404))
-async def read(
-    generation_id: GenerationId, caller: CallerOf, parts: PartsOf
-) -> GenerationDocument:
+async def read(generation_id: GenerationId, caller: CallerOf, parts: PartsOf) -> GenerationDocument:
     """One generation, with its progress as of now."""
     return await _document(await owned(parts, caller, generation_id))
 

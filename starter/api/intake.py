@@ -23,9 +23,7 @@ RETRY_AFTER_S = 5
 class Intake:
     """The places for uploads and for decoders of one process."""
 
-    def __init__(
-        self, uploads_max: int = UPLOADS_MAX, decodings_max: int = DECODINGS_MAX
-    ) -> None:
+    def __init__(self, uploads_max: int = UPLOADS_MAX, decodings_max: int = DECODINGS_MAX) -> None:
         self._uploads_left = uploads_max
         self._decodings = asyncio.Semaphore(decodings_max)
 

@@ -81,9 +81,7 @@ async def make(
 ) -> LinkDocument:
     """A link to a file of an asset, for somebody without a key."""
     library = parts.client.library
-    file = await library.file(
-        asset_id, asked.file, user_id=caller.user_id, sources=caller.sources
-    )
+    file = await library.file(asset_id, asked.file, user_id=caller.user_id, sources=caller.sources)
     ends_at_s = int(time.time()) + asked.expires_s
     url = await library.link(file, asked.expires_s)
     if url is None:

@@ -1,6 +1,6 @@
 """From the bytes of a `multipart/form-data` body to what happens in it.
 
-A part begins, some of its data comes, it ends. Sizes and names are judged by whoever asks (`forms`).
+A part begins, some of its data comes, it ends. Sizes and names are judged by who asks (`forms`).
 """
 
 import logging

@@ -70,6 +70,9 @@ class _Buckets:
         self._kept_max = kept_max
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._buckets)
+
     def filled(self, name: str, per_minute: int) -> _Bucket:
         """The bucket of that name, as full as it is by now."""
         now, burst = self._clock(), burst_of(per_minute)
@@ -130,6 +133,11 @@ class Rates:
             self._under_way[key_id] -= 1
             if not self._under_way[key_id]:
                 del self._under_way[key_id]
+
+    @property
+    def kept(self) -> int:
+        """How many keys' buckets are remembered, and how many keys have requests under way."""
+        return len(self._keys) + len(self._under_way)
 
     def require_attempt(self, address: str | None) -> None:
         """Make sure that somebody at this address may still say who they are.

@@ -93,6 +93,7 @@ def of_failure(told: Failure, **more: int) -> Problem:
         kind=words.kind.value,
         hint=words.hint,
         money=words.money,
+        headers=None,
         **more,
     )
 

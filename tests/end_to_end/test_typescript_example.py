@@ -282,4 +282,3 @@ def test_the_example_takes_exact_versions_and_its_lock_names_no_registry() -> No
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
     assert '"resolved"' not in lock
     assert '"integrity"' in lock
-

@@ -143,9 +143,7 @@ async def card_of(parts: Parts, generation: Generation, asset: Asset | None = No
     """The card of a generation; its asset, unless it is given, and its progress are read."""
     if generation.asset_id is not None and asset is None:
         with suppress(UnknownAsset):  # deleted just now
-            asset = await parts.client.library.read(
-                generation.asset_id, user_id=generation.user_id
-            )
+            asset = await parts.client.library.read(generation.asset_id, user_id=generation.user_id)
     if asset is not None and generation.stage in TERMINAL:
         return card_of_asset(asset)
     why = told(generation.error)

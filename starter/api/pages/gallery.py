@@ -71,9 +71,7 @@ def _more(wanted: Wanted, cursor: str | None) -> str | None:
 
 
 @router.get("/cards/{generation_id:path}")
-async def card(
-    generation_id: str, request: Request, caller: CallerOf, parts: PartsOf
-) -> Response:
+async def card(generation_id: str, request: Request, caller: CallerOf, parts: PartsOf) -> Response:
     """One card of the gallery, as it is by now.
 
     Raises:

@@ -103,9 +103,7 @@ def _values_of(entry: ModelEntry, filled: Mapping[str, object]) -> dict[str, obj
     fields = REQUESTS[entry.operation].model_fields
     # The prompt has a place of its own; what no request can say is the model's own affair.
     shown: dict[str, Parameter] = {
-        name: each
-        for name, each in entry.parameters.items()
-        if name in fields and name != "prompt"
+        name: each for name, each in entry.parameters.items() if name in fields and name != "prompt"
     }
     further = [(name, each) for name, each in shown.items() if name not in FIRST]
     takes = ["image"]

@@ -11,11 +11,12 @@ from starter.api.pages.rendering import PageRoute
 from starter.api.parts import Parts, PartsOf
 from starter.api.problems import Problem
 from starter.api.scopes import generation_of
-from starter.api.streaming import PiecewiseReply
+from starter.api.streaming import PatientStream
 
 SQL = statements("starter.api.pages", "queries.sql")
 
 PIECE_SIZE_BYTES = 256 * 1024
+PIECE_WITHIN_S = 60.0
 
 MIME_TYPES = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp"})
 """What a browser shows as a picture and never runs; it is what was decoded, not what was said."""
@@ -45,8 +46,9 @@ async def still(generation_id: str, caller: CallerOf, parts: PartsOf) -> Respons
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    return PiecewiseReply(
+    return PatientStream(
         _pieces(parts, row["key"]),
+        piece_within_s=PIECE_WITHIN_S,
         headers=headers,
         media_type=row["mime_type"],
     )

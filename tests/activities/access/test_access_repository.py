@@ -25,9 +25,7 @@ async def everything_stored(pool: Pool) -> str:
 async def test_a_key_is_found_by_its_secret_as_it_was_made(
     database: Pool, starter_database: Pool
 ) -> None:
-    made = await access.make(
-        database, "writer", SOURCES, user_id="ann", requests_per_minute=90
-    )
+    made = await access.make(database, "writer", SOURCES, user_id="ann", requests_per_minute=90)
 
     found = await access.find(starter_database, made.secret)
 

@@ -66,7 +66,7 @@ async def test_events_of_many_are_read_at_once_in_the_order_of_their_writing(
 async def test_what_nobody_follows_is_left_out(database: Pool) -> None:
     for generation_id, user_id in (("gen_one", "ann"), ("gen_two", "ann"), ("gen_bobs", "bob")):
         await a_generation(database, generation_id, user_id=user_id, stage=Stage.RESERVING)
-    first = dict.fromkeys(("gen_one", "gen_two", "gen_bobs"), 2)
+    first: dict[str, int] = dict.fromkeys(("gen_one", "gen_two", "gen_bobs"), 2)
 
     by_name = await following.told(database, first, generations=["gen_two"])
     by_user = await following.told(database, first, users=["bob"])

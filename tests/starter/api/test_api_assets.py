@@ -63,9 +63,7 @@ async def test_pages_follow_each_other_to_the_last_one(api: Api, product: Produc
     assert [*itertools.chain(*pages)] == made[::-1]
 
 
-async def test_a_page_goes_on_where_its_last_asset_was_deleted(
-    api: Api, product: Product
-) -> None:
+async def test_a_page_goes_on_where_its_last_asset_was_deleted(api: Api, product: Product) -> None:
     user = a_user()
     first, second = await filed(api, user), await filed(api, user)
     page = (await product.get(f"{ASSETS}?limit=1", user)).json()
@@ -228,9 +226,7 @@ async def test_what_is_not_the_callers_looks_like_what_is_not_there(
         assert asset.title == "a calm sea"
 
 
-async def test_a_list_holds_nothing_of_another_user_or_product(
-    api: Api, product: Product
-) -> None:
+async def test_a_list_holds_nothing_of_another_user_or_product(api: Api, product: Product) -> None:
     ann, bob = a_user(), a_user()
     bobs = await filed(api, bob)
     await filed(api, ann, source="podcast_maker")

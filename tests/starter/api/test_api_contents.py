@@ -1,7 +1,6 @@
 """Files over HTTP: whole, in parts, known already; under a name that any system takes."""
 
 import asyncio
-import os
 import resource
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -83,9 +83,7 @@ async def test_the_same_request_again_is_the_first_generation_and_costs_nothing(
 
     first = await product.post("/v1/generations", user, headers=header, json=wish)
     again = await product.post("/v1/generations", user, headers=header, json=wish)
-    by_field = await product.post(
-        "/v1/generations", user, json={**wish, "idempotency_key": key}
-    )
+    by_field = await product.post("/v1/generations", user, json={**wish, "idempotency_key": key})
 
     assert [each.status_code for each in (first, again, by_field)] == [202, 200, 200]
     ids = {each.json()["generation_id"] for each in (first, again, by_field)}
@@ -325,9 +323,7 @@ async def test_a_decision_that_was_carried_out_is_answered_again(product: Produc
     await set_stage(product, started["generation_id"], "generating", prediction_id=PREDICTION)
     path = f"{started['links']['self']}/resolve"
 
-    same = await product.post(
-        path, user, json={"decision": "adopt", "prediction_id": PREDICTION}
-    )
+    same = await product.post(path, user, json={"decision": "adopt", "prediction_id": PREDICTION})
     other = await product.post(path, user, json={"decision": "adopt", "prediction_id": "other"})
 
     assert (same.status_code, same.json()["outcome"]) == (200, "It was decided so before.")

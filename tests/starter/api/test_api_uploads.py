@@ -219,9 +219,7 @@ async def test_a_file_of_just_the_limit_is_read_to_its_end(narrow: Product) -> N
 
 
 @pytest.mark.parametrize("as_form", [False, True], ids=["body", "form"])
-async def test_of_an_upload_that_is_cut_nothing_is_left(
-    product: Product, *, as_form: bool
-) -> None:
+async def test_of_an_upload_that_is_cut_nothing_is_left(product: Product, *, as_form: bool) -> None:
     user = a_user()
     half = Path(COFFEE).read_bytes()[:60_000]
     length = {"Content-Length": "500000"}

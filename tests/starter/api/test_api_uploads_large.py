@@ -63,9 +63,7 @@ async def test_a_gigabyte_of_sound_grows_the_process_by_less_than_64_megabytes(
                 assert first.status_code == 201
             before = _memory_bytes(process.pid, "VmRSS")
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-            reply = await http.post(
-                f"{path}audio", headers=headers, content=body(), timeout=500
-            )
+            reply = await http.post(f"{path}audio", headers=headers, content=body(), timeout=500)
         grown = _memory_bytes(process.pid, "VmHWM") - before
     finally:
         process.kill()

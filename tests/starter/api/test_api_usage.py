@@ -19,9 +19,7 @@ async def product(api: Api) -> AsyncIterator[Product]:
         yield one
 
 
-async def test_a_user_is_told_what_is_left_and_who_has_used_it(
-    api: Api, product: Product
-) -> None:
+async def test_a_user_is_told_what_is_left_and_who_has_used_it(api: Api, product: Product) -> None:
     user = a_user()
     await filed(api, user)
     await filed(api, user, source="podcast_maker")

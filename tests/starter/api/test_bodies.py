@@ -108,9 +108,7 @@ def chunk(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/json", "/stream"])
-async def test_what_announces_too_much_is_refused_before_it_is_sent(
-    origin: str, path: str
-) -> None:
+async def test_what_announces_too_much_is_refused_before_it_is_sent(origin: str, path: str) -> None:
     async with dialled(origin) as line:
         await line.say(head(path, JSON, f"Content-Length: {BODY_SIZE_BYTES_MAX + 1}"))
         reply = await line.heard()

@@ -96,7 +96,7 @@ async def origin() -> AsyncIterator[str]:
 async def test_who_connects_and_says_nothing_is_not_waited_for(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections._WITHIN_S, "head", 0.1)
+    monkeypatch.setitem(connections.WITHIN_S, "head", 0.1)
 
     async with dialled(origin) as pair:
         assert await whole(pair) == b""
@@ -105,7 +105,7 @@ async def test_who_connects_and_says_nothing_is_not_waited_for(
 async def test_half_a_head_is_told_that_it_is_late_and_not_waited_for(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections._WITHIN_S, "head", 0.2)
+    monkeypatch.setitem(connections.WITHIN_S, "head", 0.2)
 
     async with dialled(origin) as pair:
         trickling = asyncio.create_task(_trickle(pair[1], HELLO[:-2] + b"A: b\r\n" * 100))
@@ -126,7 +126,7 @@ async def _trickle(writer: asyncio.StreamWriter, data: bytes) -> None:
 async def test_a_kept_connection_is_closed_after_a_while(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections._WITHIN_S, "head", 0.2)
+    monkeypatch.setitem(connections.WITHIN_S, "head", 0.2)
 
     async with dialled(origin) as pair:
         first = await asked(pair, HELLO)
@@ -139,12 +139,10 @@ async def test_a_kept_connection_is_closed_after_a_while(
 async def test_the_rest_of_a_body_that_nobody_wants_is_not_waited_for(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections._WITHIN_S, "rest", 0.1)
+    monkeypatch.setitem(connections.WITHIN_S, "rest", 0.1)
 
     async with dialled(origin) as pair:
-        head = await asked(
-            pair, b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab"
-        )
+        head = await asked(pair, b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab")
         await whole(pair)
 
     assert head.startswith(b"HTTP/1.1 405 ")
@@ -153,7 +151,7 @@ async def test_the_rest_of_a_body_that_nobody_wants_is_not_waited_for(
 async def test_a_stream_of_events_lasts_though_its_reader_says_nothing(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(connections._WITHIN_S, "head", 0.05)
+    monkeypatch.setitem(connections.WITHIN_S, "head", 0.05)
 
     async with dialled(origin) as pair:
         await asked(pair, EVENTS)

@@ -75,9 +75,7 @@ async def test_each_route_refuses_a_stranger_a_wrong_key_and_a_revoked_one(
             "a revoked key": gate.revoked.headers(),
         }.items():
             reply = await api.http.request(method, gate.origin + path, headers=headers)
-            is_told = path.startswith("/v1/") is (
-                reply.headers.get("content-type") == PROBLEM
-            )
+            is_told = path.startswith("/v1/") is (reply.headers.get("content-type") == PROBLEM)
             if reply.status_code != 401 or not is_told:
                 answered.append((method, path, who, reply.status_code))
 
@@ -136,9 +134,7 @@ async def test_the_paths_that_have_limits_of_their_own_are_routes(gate: Gate) ->
     assert paths >= {BATCHES, UPLOADS, *WITH_FILES}
 
 
-async def test_a_database_that_is_away_is_told_as_such_on_the_way_in(
-    api: Api, gate: Gate
-) -> None:
+async def test_a_database_that_is_away_is_told_as_such_on_the_way_in(api: Api, gate: Gate) -> None:
     async with owners_pool(api.stack) as pool:
         parts = dataclasses.replace(api.parts, pool=pool, keyring=Keyring())
     with listener_at("127.0.0.1", 0) as listener:

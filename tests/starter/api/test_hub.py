@@ -71,9 +71,7 @@ async def told(follower: Follower, generation_id: str, stage: Stage) -> Message:
                 return message
 
 
-async def test_what_happens_is_read_once_for_all_who_follow(
-    idle_stack: Stack, pool: Pool
-) -> None:
+async def test_what_happens_is_read_once_for_all_who_follow(idle_stack: Stack, pool: Pool) -> None:
     generation_id, other = await a_running_one(pool, "one"), await a_running_one(pool, "other")
     counted = Counted(pool)
 

@@ -233,9 +233,7 @@ async def test_a_parked_video_says_why_where_the_money_is_and_what_to_press(
 
 async def test_the_form_shows_what_the_model_takes_and_nothing_else(visitor: Visitor) -> None:
     wan = await visitor.page("/new/parameters?model=alibaba/wan-2.5/image-to-video")
-    kandinsky = await visitor.page(
-        "/new/parameters?model=wavespeed/kandinsky5-pro/image-to-video"
-    )
+    kandinsky = await visitor.page("/new/parameters?model=wavespeed/kandinsky5-pro/image-to-video")
     avatar = await visitor.page("/new?operation=talking-avatar")
 
     assert 'name="seed"' in wan
@@ -290,5 +288,3 @@ async def test_the_usage_page_tells_plan_limits_and_what_is_left(visitor: Visito
     assert "of $2.00" in page
     assert "nothing was spent." in page
     assert "Nothing was spent." in page
-
-

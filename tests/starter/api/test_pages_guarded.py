@@ -62,10 +62,10 @@ async def test_each_page_forbids_what_is_not_ours(visitor: Visitor, path: str) -
 
 
 def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
-    rules = dict(rule.split(" ", 1) for rule in POLICY.split("; "))
+    rules = POLICY.split("; ")
 
-    assert rules["default-src"] == "'self'"
-    assert rules["frame-ancestors"] == "'none'"
+    assert "default-src 'self'" in rules
+    assert "frame-ancestors 'none'" in rules
     assert "unsafe" not in POLICY
     assert "http" not in POLICY
 

@@ -115,7 +115,7 @@ def test_no_more_buckets_are_kept_than_there_is_room_for() -> None:
     for key in others:
         granted(rates, key, 60)
 
-    assert len(rates._keys._buckets) == 3
+    assert rates.kept == 3
     # Those that were used last are remembered, who was forgotten begins anew.
     assert [granted(rates, key, 1) for key in (others[-1], oldest)] == [0, 1]
 
@@ -161,4 +161,4 @@ def test_a_key_has_so_many_requests_under_way_and_others_have_their_own() -> Non
 
     assert refused.value.status == 429
     assert refused.value.headers == {"Retry-After": "1"}
-    assert not rates._under_way
+    assert rates.kept == 0

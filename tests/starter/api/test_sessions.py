@@ -156,9 +156,7 @@ def test_the_token_of_another_session_is_none_of_this_one() -> None:
 
     with pytest.raises(Problem):
         session_of(
-            a_request(
-                "POST", cookie=cookie, origin=f"http://{HOST}", stillmotion_csrf=token
-            ),
+            a_request("POST", cookie=cookie, origin=f"http://{HOST}", stillmotion_csrf=token),
             KEY,
         )
 

@@ -40,9 +40,7 @@ class Visitor:
         assert reply.status_code == 200, reply.text
         return reply.text
 
-    async def started(
-        self, prompt: str = "a calm sea", image: str = COFFEE, **given: Any
-    ) -> str:
+    async def started(self, prompt: str = "a calm sea", image: str = COFFEE, **given: Any) -> str:
         """A generation of this visitor's that waits for a worker; its id."""
         given = {"user_id": self.user, "resolution": "480p", **given}
         return (await self.api.client.image_to_video(image, prompt, **given)).id

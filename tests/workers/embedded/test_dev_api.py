@@ -24,8 +24,8 @@ WAIT_S = 60.0
 DEV = ("-m", "workers", "dev")
 WITHOUT_THE_EXTRA = (
     "-c",
-    "import os, sys; sys.modules['fastapi'] = None;"
-    + " from workers.__main__ import main; os._exit(main(['dev', *sys.argv[1:]]))",
+    "import os, sys; sys.modules['fastapi'] = None; from workers.__main__ import main; "
+    "os._exit(main(['dev', *sys.argv[1:]]))",
 )
 
 
@@ -165,9 +165,7 @@ async def test_where_payloads_are_encrypted_the_web_ui_knows_whom_to_ask_and_peo
     used_data_path: Path,
 ) -> None:
     keys = f"k1:{base64.b64encode(bytes(32)).decode()}"
-    async with dev(
-        used_data_path, "--json", "--no-api", STILLMOTION_PAYLOAD_KEYS=keys
-    ) as process:
+    async with dev(used_data_path, "--json", "--no-api", STILLMOTION_PAYLOAD_KEYS=keys) as process:
         address = await ready(process)
         async with httpx.AsyncClient(trust_env=False, verify=False) as http:
             settings = (await http.get(f"{address.temporal_ui}/api/v1/settings")).json()

@@ -2,7 +2,7 @@
 
 import stat
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -73,20 +73,16 @@ async def test_it_is_made_once_and_asks_for_every_product_of_the_local_user(
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_text("sm_" + "A" * 43),
-        lambda path: path.write_bytes(b"\xff\x00"),
-        lambda path: path.write_text(""),
-    ],
+    "damaged",
+    [None, b"sm_" + b"A" * 43, b"\xff\x00", b""],
     ids=["lost", "another", "no text", "empty"],
 )
 async def test_a_file_that_says_something_else_is_replaced_and_the_key_before_it_is_revoked(
-    data_path: Path, dsn: str, damage: Callable[[Path], object]
+    data_path: Path, dsn: str, damaged: bytes | None
 ) -> None:
     before = await started(data_path, dsn)
-    damage(data_path / KEY_FILE)
+    path = data_path / KEY_FILE
+    path.unlink() if damaged is None else path.write_bytes(damaged)
 
     after = await started(data_path, dsn)
 
