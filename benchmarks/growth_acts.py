@@ -116,7 +116,7 @@ class Acts:
         await reader.read(generation_id, user)
         return await reader.events(generation_id, 0, user)
 
-    def _assets(self, *, limit: int, **which: Any) -> Act:
+    def _assets(self, *, limit: int, **which: Any) -> Act:  # noqa: ANN401 - as `library.find`
         async def act(user: str) -> object:
             return await library.find(self.pool, self.store, user_id=user, limit=limit, **which)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FailureKind(StrEnum):
-    """The situation. `RULES` says what each means for retries, money, exit code and the person."""
+    """The situation. Each means one thing for retries, money, the exit code and the person."""
 
     INVALID_REQUEST = "invalid_request"
     INVALID_MEDIA = "invalid_media"

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """The stage of a generation (design §4). Each says what is being done now."""
+    """The stage of a generation. Each says what is being done now."""
 
     ACCEPTED = "accepted"  # recorded; the workflow starts
     RESERVING = "reserving"  # inputs are checked, the quota is held

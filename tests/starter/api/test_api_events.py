@@ -225,7 +225,7 @@ async def test_a_reader_who_takes_nothing_is_dropped_and_goes_on_where_it_was(
     writer.write(f"GET {path_of(generation_id)} HTTP/1.1\r\n{head}\r\n".encode())
     await reader.readline()
 
-    seqs: list[int] = []
+    seqs: list[int | None] = []
     async with listening(product, f"{path_of(generation_id)}?after=6", user) as fast:
         # A hundred at a time, so that only who takes nothing is late.
         for first_seq in range(7, much + 7, 100):

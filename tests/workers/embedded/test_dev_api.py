@@ -24,8 +24,10 @@ WAIT_S = 60.0
 DEV = ("-m", "workers", "dev")
 WITHOUT_THE_EXTRA = (
     "-c",
-    "import os, sys; sys.modules['fastapi'] = None; from workers.__main__ import main; "
-    "os._exit(main(['dev', *sys.argv[1:]]))",
+    """import os, sys
+sys.modules['fastapi'] = None
+from workers.__main__ import main
+os._exit(main(['dev', *sys.argv[1:]]))""",
 )
 
 
