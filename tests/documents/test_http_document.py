@@ -111,7 +111,7 @@ def test_it_is_found_by_its_words_until_it_is_deleted(typed: Typed) -> None:
     assert changed["asset_id"] == found["asset_id"]
     assert (changed["title"], changed["favorite"]) == ("To the moon", True)
     assert typed.at("DELETE") == "204\n"
-    assert (gone["status"], gone["title"]) == (404, "Not Found")
+    assert (gone["status"], gone["kind"]) == (404, "unknown_asset")
 
 
 def test_what_can_not_be_asked_is_told_as_a_problem(typed: Typed) -> None:

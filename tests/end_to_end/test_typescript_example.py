@@ -202,7 +202,8 @@ async def test_what_waits_for_a_worker_is_told_and_a_cancel_is_told_with_its_mon
 
     assert waits == b"no worker answers; it waits\n"
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err.splitlines()[-1] == "cancelled: Nothing was charged."
+    released = "Nothing was charged. The $0.25 that was reserved is released."
+    assert ran.err.splitlines()[-1] == f"cancelled: {released}"
 
 
 @with_node

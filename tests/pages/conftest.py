@@ -22,8 +22,8 @@ from tests.starter.conftest import OURS, Stack, connected_to, running_stack
 from workflows.contracts.requests import Source
 
 HERE = Path(__file__).parent
-SHOTS = "STILLMOTION_SCREENSHOTS"
-"""Names a folder to keep pictures of every page in."""
+SHOTS = os.environ.get("STILLMOTION_SCREENSHOTS", "")
+"""A folder to keep pictures of every page in."""
 
 
 class Person(NamedTuple):
@@ -85,7 +85,7 @@ async def browse(node: Path, script: str, site: Site, person: Person, **given: s
     environment = {
         "ORIGIN": site.origin,
         "SECRET": person.secret,
-        "SHOTS": os.environ.get(SHOTS, ""),
+        "SHOTS": SHOTS,
         "CHROMIUM": shutil.which("chromium") or "",
         # Chromium keeps its settings there.
         "HOME": str(node),

@@ -44,7 +44,7 @@ for (const [screen, viewport] of Object.entries({ desk: DESKTOP, phone: PHONE })
         await page.locator(".card[data-content] .cover").first().click();
         await page.locator("dialog[open] .generation").waitFor();
         await until(
-          () => page.evaluate(() => document.getAnimations().every((each) => each.playState !== "running")),
+          () => page.locator("dialog[open]").evaluate((each) => each.getAnimations().every(({ playState }) => playState !== "running")),
           "the drawer is in its place",
         );
         await seen(page, `drawer-${look}`, { fullPage: false });

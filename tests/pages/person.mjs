@@ -120,6 +120,7 @@ await visited(async (page) => {
   await page.getByRole("button", { name: "Delete it" }).click();
   await page.getByText("The video is deleted.").waitFor();
   assert.equal(await page.locator(".card").count(), 0);
+  await page.waitForURL(`${origin}/`);
   await page.reload();
   await page.getByText("Your first video starts with a picture").waitFor();
 

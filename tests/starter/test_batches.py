@@ -9,13 +9,13 @@ import pytest
 from activities.batches.reading import UnknownBatch
 from activities.batches.repository import ItemRefused
 from activities.ledger.usage import Usage
-from activities.media.inputs import Input
 from starter import VideoClient
 from starter.batch_handles import BatchHandle, BatchNotFinished, BatchRefused
 from tests.starter.conftest import COFFEE, EXAMPLES, NOTHING, Pictures, Stack
 from tests.starter.small_videos import SMALL, on_plan
 from workflows.contracts.batch_results import BatchState, ItemStatus
 from workflows.contracts.failures import FailureKind, RequestRefused
+from workflows.contracts.media import InputFacts
 from workflows.contracts.requests import Operation
 
 COST = 250_000
@@ -287,17 +287,17 @@ async def test_a_picture_of_many_items_is_decoded_and_stored_once(
 ) -> None:
     other = pictures.picture("other.jpg", (600, 400))
     items = [an_item(f"scene {n}", image=image) for n, image in enumerate((COFFEE, other) * 5)]
-    added: list[Path] = []
-    add = idle_client.inputs.add
+    measured: list[Path] = []
+    measure = idle_client.inputs.measure
 
-    async def counted(owner: str, path: Path, *rest: Any) -> Input:
-        added.append(path)
-        return await add(owner, path, *rest)
+    async def counted(path: Path, *rest: Any) -> InputFacts:
+        measured.append(path)
+        return await measure(path, *rest)
 
-    monkeypatch.setattr(idle_client.inputs, "add", counted)
+    monkeypatch.setattr(idle_client.inputs, "measure", counted)
     batch = await idle_client.batch(items, user_id=user)
 
-    assert added == [Path(COFFEE), Path(other)]
+    assert measured == [Path(COFFEE), Path(other)]
     assert (await idle_stack.rows_of(user))["media"] == 2
     assert (await batch.progress()).message == "10 waiting of 10"
 

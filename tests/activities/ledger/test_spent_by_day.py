@@ -21,7 +21,9 @@ async def made(bank: Bank, generation_id: str, **asked: Any) -> None:
 async def asked_for(bank: Bank, generation_id: str, days_ago: int) -> None:
     """Let a generation have been asked for on an earlier day, in the period of then."""
     await bank.pool.execute(
-        "UPDATE reservations SET spent_on = spent_on - $2::integer WHERE generation_id = $1",
+        "WITH moved AS (UPDATE reservations SET spent_on = spent_on - $2::integer"
+        " WHERE generation_id = $1 RETURNING spent_on)"
+        " UPDATE spending SET starts_on = moved.spent_on FROM moved WHERE span = 'day'",
         generation_id,
         days_ago,
     )

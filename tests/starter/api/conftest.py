@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -107,8 +108,11 @@ async def api_of(parts: Parts) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def a_caller() -> AsyncGenerator[httpx.AsyncClient]:
-    # Loopback only: loading the certificates would be the slowest part of it.
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=20) as http:
+    # It keeps no cookie: who signed in for one test is nobody in the next. Loopback only: loading
+    # the certificates would be the slowest part of it.
+    jar = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    given: Any = {"trust_env": False, "verify": False, "timeout": 20, "cookies": jar}
+    async with httpx.AsyncClient(**given) as http:
         yield http
 
 

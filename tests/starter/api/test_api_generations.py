@@ -10,6 +10,7 @@ from temporalio.api.enums.v1 import EventType
 
 from starter import handles
 from tests.starter.api.conftest import PREDICTION, Api
+from tests.starter.api.followers import asked
 from tests.starter.api.products import Product, a_product, a_user, problem_in
 from tests.starter.columns import nothing_allowed
 from tests.starter.conftest import CHELSEA
@@ -281,10 +282,9 @@ async def test_steering_what_no_workflow_has_begun_is_a_conflict(
     api: Api, product: Product, verb: str
 ) -> None:
     user = a_user()
-    started = await product.started(user)
-    await api.client.temporal.get_workflow_handle(started["generation_id"]).terminate()
+    waiting = await asked(api.parts.pool, user)
 
-    reply = await product.post(f"{started['links']['self']}/{verb}", user)
+    reply = await product.post(f"/v1/generations/{waiting}/{verb}", user)
 
     told = problem_in(reply)
     assert (reply.status_code, told["kind"]) == (409, "not_begun")

@@ -4,6 +4,12 @@ import { localize } from "./times.js";
 
 localize();
 
+// The address stays as it is: going back to a place in a page would move the focus there.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector("main").focus();
+});
+
 const menu = document.querySelector("details.who");
 if (menu) {
   document.addEventListener("pointerdown", (event) => {
