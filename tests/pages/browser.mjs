@@ -73,7 +73,10 @@ export async function drop(page, role, name, type, bytes) {
 
 /** Keep a picture of the page where the environment wants one. */
 export async function shot(page, name, options = {}) {
-  if (SHOTS && existsSync(SHOTS)) await page.screenshot({ path: join(SHOTS, `${name}.png`), ...options });
+  if (!SHOTS || !existsSync(SHOTS)) return;
+  // A bar that stays on top would stand in the middle of a whole page.
+  if (options.fullPage) await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: join(SHOTS, `${name}.png`), ...options });
 }
 
 /** Wait until `ask` gives something true. */

@@ -98,7 +98,7 @@ await visited(async (page) => {
   await page.getByText("Nothing found").waitFor();
   await search.fill("guiding");
   await search.press("Enter");
-  await page.waitForURL(`${origin}/?q=guiding`);
+  await page.waitForURL((url) => url.searchParams.get("q") === "guiding");
   await page.locator(".card").getByText("Guiding light").waitFor();
   await page.goto(`${origin}/?status=favorite`);
   await page.locator(".card").getByText("Guiding light").waitFor();
@@ -121,6 +121,7 @@ await visited(async (page) => {
   await page.getByText("The video is deleted.").waitFor();
   assert.equal(await page.locator(".card").count(), 0);
   await page.waitForURL(`${origin}/`);
+  await page.getByText("Your first video starts with a picture").waitFor();
   await page.reload();
   await page.getByText("Your first video starts with a picture").waitFor();
 

@@ -1,5 +1,6 @@
 """The gallery, one card of it, and one video in full."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
@@ -51,12 +52,15 @@ async def gallery(
 ) -> Response:
     """The caller's videos, newest first."""
     wanted = asked.wanted(caller)
+    as_of = datetime.now(UTC)
     found = await page_of(parts, caller, wanted)
     values = {
         "here": "gallery",
         "cards": found.cards,
         "filters": wanted,
         "more": _more(wanted, found.cursor),
+        # Before it was read: what begins from now on may be missing on it.
+        "as_of": as_of,
         **choices(caller),
     }
     return page(request, "gallery.html", values)

@@ -40,7 +40,7 @@ def operation(name: str) -> str:
 
 def words(name: str) -> str:
     """`timed_out` → `Timed out`."""
-    return name.replace("_", " ").capitalize()
+    return "API" if name == "api" else name.replace("_", " ").capitalize()
 
 
 def parameter(name: str) -> str:

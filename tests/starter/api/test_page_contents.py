@@ -43,7 +43,7 @@ async def test_the_gallery_of_a_new_user_says_how_to_begin(visitor: Visitor) -> 
     page = await visitor.page("/")
 
     assert "Your first video starts with a picture" in page
-    assert "data-grid" not in page
+    assert "data-generation" not in page
 
 
 async def test_a_running_video_is_a_card_with_its_progress_and_its_picture(

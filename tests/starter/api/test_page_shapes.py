@@ -121,4 +121,4 @@ def test_times_and_limits_are_words() -> None:
 
     assert spans == ["0.4 s", "89.9 s", "2 min", "3 min 5 s"]
     assert limits_of_image(limits) == "JPEG, WebP; 360 to 2000 px a side; up to 10 MB"
-    assert words("story_writer") == "Story writer"
+    assert [words("story_writer"), words("api")] == ["Story writer", "API"]

@@ -86,10 +86,6 @@ export function titleOf(id) {
 
 /** Put a new card on top. */
 export async function put(grid, id) {
-  if (!grid) {
-    location.reload();
-    return;
-  }
   let card;
   try {
     card = await readCard(id);

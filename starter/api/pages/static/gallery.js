@@ -19,18 +19,16 @@ filters.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
 });
 
-if (grid) {
-  playWhileLookedAt(grid);
-  readOn(grid);
-  grid.addEventListener("click", (event) => {
-    const link = event.target.closest(".cover");
-    const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
-    if (!link || elsewhere) return;
-    event.preventDefault();
-    drawer.open(link);
-  });
-  carryOut(grid, async () => {});
-}
+playWhileLookedAt(grid);
+readOn(grid);
+grid.addEventListener("click", (event) => {
+  const link = event.target.closest(".cover");
+  const elsewhere = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+  if (!link || elsewhere) return;
+  event.preventDefault();
+  drawer.open(link);
+});
+carryOut(grid, async () => {});
 
 carryOut(document.querySelector("[data-drawer]"), async (act, id) => {
   if (act === "delete") {

@@ -62,7 +62,7 @@ export function follow(changed, returned) {
 /** Write it where the generation stands; whether what stands there is not enough any more. */
 function showProgress(told, isStage) {
   const places = document.querySelectorAll(`[data-generation="${CSS.escape(told.generation_id)}"]`);
-  let outdated = places.length === 0 && told.stage === "accepted" && isStage;
+  let outdated = places.length === 0 && isStage && hasJustBegun(told);
   let named = null;
   for (const place of places) {
     if (ENDS.includes(place.dataset.stage)) continue;
@@ -83,6 +83,12 @@ function showProgress(told, isStage) {
   }
   if (isStage && named !== null) sayAloud(`${named}: ${told.message}`);
   return outdated;
+}
+
+/** Whether it began after this page was read. A stream tells first what had begun before it, too. */
+function hasJustBegun(told) {
+  const page = document.querySelector("[data-as-of]");
+  return page !== null && told.stage === "accepted" && Date.parse(told.at) > Date.parse(page.dataset.asOf);
 }
 
 function left(percent, etaS) {
