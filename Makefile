@@ -10,10 +10,10 @@ demo: .venv/.ready  ## all three operations on real pictures and real speech, th
 	$(BIN)/stillmotion demo
 
 # Four processes on two cores: most tests wait for a server. A file stays whole, so that its stack is started once.
-test: .venv/.ready  ## the whole suite
+test: .venv/.ready  ## the suite
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not tools" $(PYTEST)
 
-test-tools: .venv/.ready  ## tests that need root, Prometheus or docker-compose (skipped without), and some long ones
+test-tools: .venv/.ready  ## tests that need a browser, Node, root, Prometheus or docker-compose (skipped without), and some long ones
 	$(BIN)/pytest -n 2 --dist loadfile -m tools $(PYTEST)
 
 check: .venv/.bench  ## format, lint, types, rooms; the types of the benchmarks too, so with their libraries

@@ -1,5 +1,6 @@
-"""docs/http.md, typed line by line into a shell, beside a real `stillmotion dev`."""
+"""docs/http.md and README's lines of curl, typed into a shell, beside a real `stillmotion dev`."""
 
+import hashlib
 import json
 import re
 import tempfile
@@ -14,6 +15,9 @@ from tests.documents.rehearsal import Block, parse
 from tests.documents.shell import Shell
 
 DOCUMENT = (REPOSITORY / "docs" / "http.md").read_text("utf-8")
+README = (
+    (REPOSITORY / "README.md").read_text("utf-8").split("\n## Over HTTP\n")[1].split("\n## ")[0]
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.tools("curl")]
 
@@ -32,39 +36,59 @@ class Typed(NamedTuple):
         return json.loads(self.at(words))
 
 
-def commands() -> list[str]:
+def commands(text: str) -> list[str]:
     return [
-        command
-        for block in parse(DOCUMENT)
-        if isinstance(block, Block)
-        for command in block.commands
+        command for block in parse(text) if isinstance(block, Block) for command in block.commands
     ]
 
 
 @pytest.fixture(scope="module")
-async def typed() -> AsyncIterator[Typed]:
-    """The whole document, typed into one shell. A line that fails ends it."""
+async def folder() -> AsyncIterator[Path]:
+    """A reader's folder, where `stillmotion dev` runs."""
     with tempfile.TemporaryDirectory(prefix="sm-http-") as name:
         folder = Path(name)
         (folder / "examples").symlink_to(REPOSITORY / "examples")
         async with running_dev(folder / ".stillmotion", "--sandbox-work-s=1", api=True):
-            shell = await Shell.start(folder, folder / "errors.log")
-            try:
-                await shell.run(f"export PYTHONPATH={REPOSITORY}")
-                lines = [(command, await shell.run(command)) for command in commands()]
-            finally:
-                await shell.close()
-        yield Typed(lines)
+            yield folder
 
 
-def test_every_block_is_typed() -> None:
-    blocks = [block for block in parse(DOCUMENT) if isinstance(block, Block)]
+async def typed_in(folder: Path, text: str) -> Typed:
+    """A whole text, typed into one shell. A line that fails ends it."""
+    shell = await Shell.start(folder, folder / "errors.log")
+    try:
+        await shell.run(f"export PYTHONPATH={REPOSITORY}")
+        return Typed([(command, await shell.run(command)) for command in commands(text)])
+    finally:
+        await shell.close()
 
-    assert len(blocks) == DOCUMENT.count("```console\n")
+
+@pytest.fixture(scope="module")
+async def typed(folder: Path) -> Typed:
+    return await typed_in(folder, DOCUMENT)
+
+
+@pytest.mark.parametrize("text", [DOCUMENT, README], ids=["docs/http.md", "README.md"])
+def test_every_block_is_typed(text: str) -> None:
+    blocks = [block for block in parse(text) if isinstance(block, Block)]
+
+    assert len(blocks) == text.count("```console\n")
     assert all(block.left_out is None for block in blocks)
     assert sum(len(block.commands) for block in blocks) == len(
-        re.findall(r"^\$ ", DOCUMENT, re.MULTILINE)
+        re.findall(r"^\$ ", text, re.MULTILINE)
     )
+
+
+async def test_the_lines_of_the_readme_do_what_the_page_does(folder: Path) -> None:
+    typed = await typed_in(folder, README)
+
+    stages = re.findall(r"^event: ?(\w+)$", typed.at("/events"), re.MULTILINE)
+    (found,) = json.loads(typed.at("tee found.json"))["items"]
+    assert json.loads(typed.at("/v1/estimates"))["allowed"] is True
+    assert (stages[0], stages[-1]) == ("accepted", "completed")
+    assert found["prompt"] == "steam rises slowly"
+    video = (folder / "coffee.mp4").read_bytes()
+    assert hashlib.sha256(video).hexdigest() == found["sha256"]
+    assert typed.at("DELETE") == ""
 
 
 def test_the_price_is_known_before_anything_is_started(typed: Typed) -> None:

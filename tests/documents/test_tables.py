@@ -57,7 +57,9 @@ def test_a_first_own_video_takes_six_commands_at_most() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
     path = REPOSITORY / document
-    links = re.findall(r"\]\(((?!https://)[^)#]+)(?:#[^)]*)?\)", path.read_text("utf-8"))
+    text = path.read_text("utf-8")
+    links = re.findall(r"\]\(((?!https://)[^)#]+)(?:#[^)]*)?\)", text)
+    links += re.findall(r'<img src="([^"]+)"', text)
 
     missing = [link for link in links if not (path.parent / link).exists()]
 
