@@ -7,7 +7,8 @@ from tests.chaos.episodes import DIRECTED
 from tests.chaos.evidence import gather
 from tests.chaos.rig import fresh_rig
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(300)]
 
 
 async def test_with_all_guards_no_episode_breaks_anything() -> None:

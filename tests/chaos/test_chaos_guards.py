@@ -20,7 +20,8 @@ from tests.chaos.guards import Guard
 from tests.chaos.rig import Rig, fresh_rig
 from tests.end_to_end.stacks import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(300)]
 
 FOUND = {
     Guard.SENDING: Promise.ONE_PREDICTION,

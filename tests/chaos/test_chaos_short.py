@@ -8,7 +8,8 @@ import pytest
 from tests.chaos.acts import Act
 from tests.end_to_end.stacks import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(300)]
 
 GENERATIONS = 12
 """300 under `make evidence`, which runs `make chaos` itself."""

@@ -17,7 +17,8 @@ from stacks import COFFEE, SMALL, Stack, a_user, until, without
 from starter.cli.pacing_checks import polled_rates_per_s
 from workflows.contracts.queues import TaskQueue
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+# Python only, and half a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(600)]
 
 EVIDENCE = os.environ.get("STILLMOTION_EVIDENCE") == "1"
 MANY = 100 if EVIDENCE else 15

@@ -14,7 +14,8 @@ from starter import GenerationHandle, VideoClient
 from starter.releases import standing
 from workflows.contracts.stages import Stage, Status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+# Python only, and half a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(600)]
 
 IN_FLIGHT = 40 if os.environ.get("STILLMOTION_EVIDENCE") == "1" else 12
 """12 in `make test`, 40 as evidence."""

@@ -18,7 +18,8 @@ from starter import GenerationHandle
 from workflows.contracts.failures import RULES, FailureKind
 from workflows.contracts.stages import Stage, Status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+# Python only, and half a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(600)]
 
 Payer = Literal["user", "nobody", "undecided"]
 
