@@ -114,7 +114,8 @@ WHERE starts_with(batch_id, $1) AND ($2::text IS NULL OR user_id = $2)
 ORDER BY batch_id LIMIT 2;
 
 -- name: list
--- Newest first, with the counts of their items; each filter off where NULL; $6 is the last one of the page before.
+-- Newest first, with the counts of their items; each filter off where NULL; $6 is the last one of the page before, and
+-- nothing where it is another owner's or source's: nobody is told when that was made.
 SELECT b.batch_id, b.user_id, b.source, b.state, b.max_parallel, b.max_cost_usd_micros, b.redo_of, b.failure,
        b.created_at, b.completed_at, c.*
 FROM (SELECT * FROM batches
@@ -122,7 +123,8 @@ FROM (SELECT * FROM batches
         AND ($5::text[] IS NULL OR source = ANY ($5))
         AND ($6::text IS NULL OR (created_at, batch_id) < (
             SELECT l.created_at, l.batch_id FROM batches l
-            WHERE l.batch_id = $6 AND ($2::text IS NULL OR l.user_id = $2)))
+            WHERE l.batch_id = $6 AND ($2::text IS NULL OR l.user_id = $2)
+              AND ($5::text[] IS NULL OR l.source = ANY ($5))))
       ORDER BY created_at DESC, batch_id DESC LIMIT $3) AS b
 CROSS JOIN LATERAL (
     SELECT count(*) AS size,

@@ -56,6 +56,7 @@ class Notices:
         self._listeners: set[Listener] = set()
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
+        self._pause_s = RECONNECT_PAUSE_S_MIN
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,11 +102,9 @@ class Notices:
 
     async def _listen(self) -> None:
         """Listen for ever; a lost connection is made again."""
-        pause_s = RECONNECT_PAUSE_S_MIN
         while True:
             try:
                 await self._listen_once()
-                pause_s = RECONNECT_PAUSE_S_MIN
             except (
                 *UNREACHABLE,
                 asyncpg.PostgresError,
@@ -113,8 +112,8 @@ class Notices:
                 asyncpg.InternalClientError,
             ) as error:
                 log.warning("no notices of events for now", error=type(error).__name__)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, RECONNECT_PAUSE_S_MAX)
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, RECONNECT_PAUSE_S_MAX)
 
     async def _listen_once(self) -> None:
         """Listen until the connection is lost."""
@@ -127,6 +126,8 @@ class Notices:
 
             connection.add_termination_listener(gone)
             await connection.add_listener(CHANNEL, self._heard)
+            # However this connection ends, the next one is no repeat of a failure.
+            self._pause_s = RECONNECT_PAUSE_S_MIN
             # What happened before is news to whoever waited without a connection.
             self._wake_all()
             while not lost.is_set():

@@ -102,10 +102,11 @@ WHERE (starts_with(generation_id, $1) OR prediction_id = $1) AND ($2::text IS NU
 ORDER BY generation_id LIMIT 2;
 
 -- name: list
--- Newest first, each filter off where NULL; $6 is the last one of the page before. One stage or source alone is
--- compared by `=`: only then does an index give the rows in this order. The page is found first, and then each of its
--- rows is read by its id (OFFSET 0 keeps the planner from joining the two): where many rows are asked for and few are
--- there, it would read the tables of assets and reservations whole.
+-- Newest first, each filter off where NULL; $6 is the last one of the page before, and nothing where it is another
+-- owner's or source's: nobody is told when that was made. One stage or source alone is compared by `=`: only then does
+-- an index give the rows in this order. The page is found first, and then each of its rows is read by its id (OFFSET 0
+-- keeps the planner from joining the two): where many rows are asked for and few are there, it would read the tables
+-- of assets and reservations whole.
 SELECT r.* FROM (
     SELECT generation_id, created_at FROM generations
     WHERE ($1::text IS NULL OR user_id = $1)
@@ -115,7 +116,8 @@ SELECT r.* FROM (
       AND ($5::timestamptz IS NULL OR created_at >= $5)
       AND ($6::text IS NULL OR (created_at, generation_id) < (
           SELECT l.created_at, l.generation_id FROM generations l
-          WHERE l.generation_id = $6 AND ($1::text IS NULL OR l.user_id = $1)))
+          WHERE l.generation_id = $6 AND ($1::text IS NULL OR l.user_id = $1)
+            AND ($4::text[] IS NULL OR l.source = ANY ($4))))
     ORDER BY created_at DESC, generation_id DESC
     LIMIT $7) AS page
 CROSS JOIN LATERAL (SELECT * FROM generations_read g WHERE g.generation_id = page.generation_id OFFSET 0) AS r

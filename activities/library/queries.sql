@@ -12,8 +12,9 @@ WHERE starts_with(asset_id, $1) AND ($2::text IS NULL OR user_id = $2) AND delet
 ORDER BY asset_id LIMIT 2;
 
 -- name: list
--- Newest first, those after a certain one: the page that follows it. One source alone is compared by `=`: only then
--- does an index give the rows in this order.
+-- Newest first, those after a certain one: the page that follows it; none where that is another owner's or source's:
+-- nobody is told when it was made. One source alone is compared by `=`: only then does an index give the rows in this
+-- order.
 SELECT * FROM assets
 WHERE deleted_at IS NULL
   AND ($1::text IS NULL OR user_id = $1)
@@ -21,7 +22,8 @@ WHERE deleted_at IS NULL
   AND ($3::text IS NULL OR operation = $3)
   AND ($4::text IS NULL OR (created_at, asset_id) < (
       SELECT l.created_at, l.asset_id FROM assets l
-      WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+      WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)
+        AND ($2::text[] IS NULL OR l.source = ANY ($2))))
   AND ($6::boolean IS NULL OR favorite = $6)
   AND ($7::timestamptz IS NULL OR created_at >= $7)
   AND ($8::timestamptz IS NULL OR created_at < $8)
@@ -46,7 +48,8 @@ WITH newest AS MATERIALIZED (
       AND ($3::text IS NULL OR operation = $3)
       AND ($4::text IS NULL OR (created_at, asset_id) < (
           SELECT l.created_at, l.asset_id FROM assets l
-          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)
+            AND ($2::text[] IS NULL OR l.source = ANY ($2))))
       AND ($6::boolean IS NULL OR favorite = $6)
       AND ($7::timestamptz IS NULL OR created_at >= $7)
       AND ($8::timestamptz IS NULL OR created_at < $8)
@@ -68,7 +71,8 @@ WITH newest AS MATERIALIZED (
           AND ($3::text IS NULL OR operation = $3)
           AND ($4::text IS NULL OR (created_at, asset_id) < (
               SELECT l.created_at, l.asset_id FROM assets l
-              WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+              WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)
+                AND ($2::text[] IS NULL OR l.source = ANY ($2))))
           AND ($6::boolean IS NULL OR favorite = $6)
           AND ($7::timestamptz IS NULL OR created_at >= $7)
           AND ($8::timestamptz IS NULL OR created_at < $8)
@@ -86,7 +90,8 @@ WITH newest AS MATERIALIZED (
       AND ($3::text IS NULL OR operation = $3)
       AND ($4::text IS NULL OR (created_at, asset_id) < (
           SELECT l.created_at, l.asset_id FROM assets l
-          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)))
+          WHERE l.asset_id = $4 AND ($1::text IS NULL OR l.user_id = $1)
+            AND ($2::text[] IS NULL OR l.source = ANY ($2))))
       AND ($6::boolean IS NULL OR favorite = $6)
       AND ($7::timestamptz IS NULL OR created_at >= $7)
       AND ($8::timestamptz IS NULL OR created_at < $8)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -81,6 +82,8 @@ class Inputs:
 
     def __init__(self, pool: Pool, store: MediaStore, settings: MediaSettings) -> None:
         self.pool = pool
+        self.decoding: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        """Entered around each decoder: a process that takes many files lets it wait its turn."""
         self._store = store
         self._settings = settings
 
@@ -137,11 +140,12 @@ class Inputs:
     async def _inspected(
         self, kind: Literal["image", "audio"], path: Path
     ) -> ImageFacts | AudioFacts:
-        try:
-            return await inspect(kind, path, self._settings)
-        except DecoderCrashed:
-            # The machine may have been short of memory; what crashes twice would for ever.
-            return await inspect(kind, path, self._settings)
+        async with self.decoding():
+            try:
+                return await inspect(kind, path, self._settings)
+            except DecoderCrashed:
+                # The machine may have been short of memory; what crashes twice would for ever.
+                return await inspect(kind, path, self._settings)
 
     async def document(self, user_id: str, media_id: str, role: Role) -> dict[str, Any]:
         """The JSON object of a stored scene or story.

@@ -60,7 +60,8 @@ def create_app(parts: Parts) -> FastAPI:
     tell_refusals(app)
     app.include_router(health.router)
     app.include_router(webhooks.router)
-    for noun in (generations, estimates, uploads, batches, events, assets, contents, links, usage):
+    # The id of a generation is any text, so its events come before what has that alone.
+    for noun in (events, generations, estimates, uploads, batches, assets, contents, links, usage):
         app.include_router(noun.router)
     add_pages(app)
     _guard(app, parts)

@@ -152,8 +152,11 @@ class _Body:
 
 
 def _announced(headers: Headers) -> int | None:
-    """The length of the body in bytes; None where it will show. The server refuses a wrong one."""
+    """The length of the body in bytes; None where it will show. The server refuses a wrong one.
+
+    Chunks go before a length, as the server has it: a sender of both could announce nothing.
+    """
+    if "transfer-encoding" in headers:
+        return None
     length = headers.get("content-length", "")
-    if length.isdecimal():
-        return int(length)
-    return None if "transfer-encoding" in headers else 0
+    return int(length) if length.isdecimal() else 0

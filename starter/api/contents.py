@@ -5,6 +5,7 @@ blocks; one that goes away, or takes nothing for a minute, ends the read. It com
 """
 
 import unicodedata
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -29,8 +30,13 @@ BLOCK_WITHIN_S = 60.0
 """How long a reader may take over a block. A player that is paused takes none; it asks again when
 it goes on."""
 
+VIDEO_TYPES = ("video/mp4", "video/webm")
+STILL_TYPES = ("image/jpeg", "image/webp")
+"""What files of assets can be, for the OpenAPI document."""
+
 NAME_CHARACTERS_MAX = 80
 _SIGNS = frozenset(" .,()-_")
+_AN_ETAG = f'"{"0123456789abcdef" * 4}"'
 
 Download = Annotated[
     bool, Query(description="Whether a browser is to save it rather than to show it.")
@@ -47,16 +53,17 @@ def _header(name: str, description: str, example: str) -> dict[str, Any]:
 READING: dict[str, Any] = {
     "parameters": [
         _header("Range", "One part of it.", "bytes=0-1023"),
-        _header("If-Range", "The part only of this file; of another one the whole.", '"…"'),
-        _header("If-None-Match", "The ETag of what you have.", '"…"'),
+        _header("If-Range", "The part only of this file; of another one the whole.", _AN_ETAG),
+        _header("If-None-Match", "The ETag of what you have.", _AN_ETAG),
     ]
 }
 """What `reply_of` reads of a request, for the OpenAPI document."""
 
 
-def files(media_type: str, *statuses: int) -> Responses:
+def files(media_types: Sequence[str], *statuses: int) -> Responses:
     """What `reply_of` answers for a file, for the OpenAPI document; and these problems."""
-    file = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+    content = {"schema": {"type": "string", "format": "binary"}}
+    file = {"content": dict.fromkeys(media_types, content)}
     return {
         200: {"description": "The whole file.", **file},
         206: {"description": "The part of it that was asked for.", **file},
@@ -70,7 +77,7 @@ def files(media_type: str, *statuses: int) -> Responses:
     "/{asset_id}/content",
     summary="Read a video",
     response_class=Response,
-    responses=files("video/mp4"),
+    responses=files(VIDEO_TYPES),
     openapi_extra=READING,
 )
 async def content(
@@ -92,7 +99,7 @@ async def content(
     "/{asset_id}/poster",
     summary="Read a still",
     response_class=Response,
-    responses=files("image/jpeg"),
+    responses=files(STILL_TYPES),
     openapi_extra=READING,
 )
 async def poster(
@@ -103,7 +110,7 @@ async def poster(
     *,
     download: Download = False,
 ) -> Response:
-    """A still of the video, a JPEG."""
+    """A still of the video, mostly a JPEG."""
     owner, sources = caller.user_id, caller.sources
     file = await parts.client.library.file(asset_id, "poster", user_id=owner, sources=sources)
     return await reply_of(request, parts, file, download=download)

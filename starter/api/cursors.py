@@ -1,18 +1,19 @@
 """Pages of lists: how many, and where the next one goes on.
 
 A cursor is the last id of a page, written so that nobody takes it for anything to build himself.
-What it names is looked at by the list's own query, owner-scoped: a cursor of somebody else's finds
-an empty page.
+What it names is looked at by the list's own query, of the same owner and products: a cursor of
+somebody else's finds an empty page, as one of nothing does.
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from starter.api.problems import Problem
 from workflows.contracts.failures import FailureKind
@@ -25,6 +26,16 @@ CURSOR_CHARACTERS_MAX = 1100
 """An id of 200 characters, four bytes each, in base64."""
 
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _as_written(given: object) -> object:
+    """A bare number is no time: pydantic takes one for seconds or milliseconds, by its size."""
+    if isinstance(given, str) and _DATE.match(given) is None:
+        raise ValueError("must be a time as in 2026-11-23T09:30:00Z")
+    return given
+
+
 def _in_utc(at: datetime) -> datetime:
     try:
         return at.astimezone(UTC)
@@ -32,7 +43,7 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("must be a time of the years 1 to 9999 in UTC") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_in_utc)]
 """A time that a list is narrowed by."""
 
 Item = TypeVar("Item")

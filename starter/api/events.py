@@ -5,7 +5,7 @@ costs is what happens (`hub`), so a thousand of them may be open. A reader who t
 dropped, and comes back for what is missing.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from starter.api.hub import DATABASE_AWAY, OVERLAP_S
 from starter.api.messages import MEDIA_TYPE
 from starter.api.parts import Parts, PartsOf
 from starter.api.responses import Responses, problems
+from starter.api.schemas import EVENT
 from starter.api.scopes import owned
 from starter.api.streaming import PatientStream
 from starter.api.streams import OfAll, OfOne, Stream, pieces
@@ -55,9 +56,12 @@ router = APIRouter(tags=["events"])
 
 
 class EventStream(PatientStream):
-    """A stream of events."""
+    """A stream of events. Were its media type here, FastAPI would describe it as one text."""
 
-    media_type = MEDIA_TYPE
+    @classmethod
+    def of(cls, sent: AsyncGenerator[bytes]) -> "EventStream":
+        """The reply that sends these pieces."""
+        return cls(sent, piece_within_s=PIECE_WITHIN_S, headers=_UNBUFFERED, media_type=MEDIA_TYPE)
 
 
 def _resumed(
@@ -81,8 +85,7 @@ AfterOf = Annotated[int, Depends(_resumed)]
 
 
 def _told(description: str) -> Responses:
-    schema = {"type": "string", "description": "Events; each `data` is JSON."}
-    content: dict[str, Any] = {MEDIA_TYPE: {"schema": schema, "example": _EXAMPLE}}
+    content: dict[str, Any] = {MEDIA_TYPE: {"itemSchema": EVENT, "example": _EXAMPLE}}
     return {200: {"description": description, "content": content}}
 
 
@@ -119,7 +122,7 @@ async def of_one(
         may_listen=_may_listen(parts, caller),
         ends=True,
     )
-    return EventStream(sent, piece_within_s=PIECE_WITHIN_S, headers=_UNBUFFERED)
+    return EventStream.of(sent)
 
 
 @router.get(
@@ -151,7 +154,7 @@ async def of_all(caller: CallerOf, parts: PartsOf, after: AfterOf) -> Response:
         may_listen=_may_listen(parts, caller),
         ends=False,
     )
-    return EventStream(sent, piece_within_s=PIECE_WITHIN_S, headers=_UNBUFFERED)
+    return EventStream.of(sent)
 
 
 def _is_all(events: list[Told], after: int) -> bool:

@@ -4,16 +4,23 @@ A start answers at once, with a generation that goes on by itself; its events an
 how. Steering is durable without workers, but for `resolve`, whose answer is a worker's.
 """
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from activities.generations.reading import Filters
 from starter.api.callers import CallerOf
-from starter.api.cursors import CURSOR_CHARACTERS_MAX, LIMIT, LIMIT_MAX, after_of, encode, page_of
+from starter.api.cursors import (
+    CURSOR_CHARACTERS_MAX,
+    LIMIT,
+    LIMIT_MAX,
+    Moment,
+    after_of,
+    encode,
+    page_of,
+)
 from starter.api.documents import (
     GENERATIONS,
     GenerationDocument,
@@ -45,13 +52,6 @@ GenerationId = Annotated[
 ]
 
 
-def _in_utc(at: datetime) -> datetime:
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time of the years 1 to 9999 in UTC") from None
-
-
 class GenerationFilters(BaseModel):
     """Which generations a page has; what is left out is any."""
 
@@ -61,7 +61,7 @@ class GenerationFilters(BaseModel):
     operation: Operation | None = None
     source: Source | None = None
     """The product that asked; of those that the key asks for."""
-    since: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
+    since: Moment | None = None
     """Not made before it."""
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT
     """How many at most."""
@@ -151,14 +151,14 @@ async def listed(
     )
 
 
-@router.get("/{generation_id}", summary="Read a generation", responses=problems(404))
+@router.get("/{generation_id:path}", summary="Read a generation", responses=problems(404))
 async def read(generation_id: GenerationId, caller: CallerOf, parts: PartsOf) -> GenerationDocument:
     """One generation, with its progress as of now."""
     return await _document(await owned(parts, caller, generation_id))
 
 
 @router.post(
-    "/{generation_id}/cancel",
+    "/{generation_id:path}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     summary="Cancel a generation",
     response_description="It will end; what it costs is said in its document.",
@@ -178,7 +178,7 @@ async def cancel(
 
 
 @router.post(
-    "/{generation_id}/resume",
+    "/{generation_id:path}/resume",
     status_code=HTTPStatus.ACCEPTED,
     summary="Have a parked generation go on",
     response_description="It looks at once.",
@@ -198,7 +198,7 @@ async def resume(
 
 
 @router.post(
-    "/{generation_id}/resolve",
+    "/{generation_id:path}/resolve",
     summary="Decide an unresolved generation",
     responses=problems(404, 408, 409, 413),
 )

@@ -10,6 +10,7 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
 from starter.api.parts import Parts, PartsOf
 from starter.api.problems import Problem
+from starter.api.responses import problems_without_caller
 
 ANSWER_WITHIN_S = 2.0
 """For each service; probes usually wait for longer."""
@@ -23,7 +24,12 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    responses=problems_without_caller(
+        {HTTPStatus.SERVICE_UNAVAILABLE: "A service doesn't answer; `parts` says which."}
+    ),
+)
 async def readyz(parts: PartsOf) -> dict[str, str]:
     """What each part says; 503 where one that every request needs doesn't answer."""
     found = dict(

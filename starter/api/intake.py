@@ -49,6 +49,6 @@ class Intake:
 
     @asynccontextmanager
     async def decoding(self) -> AsyncGenerator[None]:
-        """A place for one request's decoder, when its turn comes."""
+        """A place for one decoder, when its turn comes; for whatever asks it, also for a URL."""
         async with self._decodings:
             yield

@@ -19,7 +19,14 @@ from fastapi import APIRouter, Request, Response
 
 from starter.api.asset_documents import AssetId, LinkDocument, LinkRequest
 from starter.api.callers import CallerOf
-from starter.api.contents import READING, Download, files, reply_of
+from starter.api.contents import (
+    READING,
+    STILL_TYPES,
+    VIDEO_TYPES,
+    Download,
+    files,
+    reply_of,
+)
 from starter.api.documents import ASSETS
 from starter.api.parts import Parts, PartsOf
 from starter.api.problems import Problem
@@ -95,7 +102,7 @@ async def make(
     f"{MEDIA}/{{token}}",
     summary="Read by a link",
     response_class=Response,
-    responses=files("video/mp4", 410),
+    responses=files(VIDEO_TYPES + STILL_TYPES, 410),
     openapi_extra=READING,
 )
 async def read(

@@ -22,6 +22,10 @@ PART_HEADERS_SIZE_BYTES_MAX = 8 * 1024
 _BOUNDARY_CHARACTERS_MAX = 70
 """RFC 2046."""
 
+_CONTENT_TYPE_CHARACTERS_MAX = 1000
+"""To take a long one apart takes the square of its length: 60,000 quotes held all others up for two
+seconds."""
+
 
 # Its warnings quote what was sent.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -105,7 +109,11 @@ class Parser:
         self._field, self._value = bytearray(), bytearray()
 
     def _headers_end(self) -> None:
-        name = self._headers.get_param("name", header="content-disposition")
+        try:
+            name = self._headers.get_param("name", header="content-disposition")
+        except ValueError:
+            # It is in pieces, which are counted beyond all numbers.
+            name = None
         if not isinstance(name, str):
             raise malformed("a part has no name")
         typed = "content-type" in self._headers
@@ -129,9 +137,13 @@ def malformed(why: str) -> RequestRefused:
 
 
 def _boundary_of(request: Request) -> bytes:
-    header = Message()
-    header["content-type"] = request.headers.get("content-type", "")
-    boundary = header.get_boundary("")
+    header, said = Message(), request.headers.get("content-type", "")
+    header["content-type"] = said[:_CONTENT_TYPE_CHARACTERS_MAX]
+    try:
+        boundary = header.get_boundary("")
+    except ValueError:
+        # It names a coding that can't be undone, or counts its pieces beyond all numbers.
+        boundary = ""
     if not 0 < len(boundary) <= _BOUNDARY_CHARACTERS_MAX:
         raise malformed("its Content-Type names no boundary")
     return boundary.encode("latin-1", "replace")

@@ -75,11 +75,13 @@ async def connected(place: Place) -> AsyncGenerator[Parts]:
         if settings.api_key is not None:
             secret = WebhookSecret(await stack.enter_async_context(WaveSpeed(settings)))
         # It has nothing of its own to close.
-        client = VideoClient(temporal, pool, place, AsyncExitStack())
+        client, intake = VideoClient(temporal, pool, place, AsyncExitStack()), Intake()
+        client.inputs.decoding = intake.decoding
         notices = Notices(_database(place), role=STARTER_ROLE)
         hub = Hub(pool, await stack.enter_async_context(notices))
         await stack.enter_async_context(hub)
-        yield Parts(pool, temporal, hash_key, secret, client, place, hub, settings.public_url)
+        public_url = settings.public_url
+        yield Parts(pool, temporal, hash_key, secret, client, place, hub, public_url, intake=intake)
 
 
 def _database(place: Place) -> DatabaseSettings:

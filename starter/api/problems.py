@@ -5,6 +5,7 @@ here. A document never repeats an address that was asked for: it may hold a toke
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -12,6 +13,7 @@ import asyncpg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -26,6 +28,8 @@ KIND_URN = "urn:stillmotion:problem:"
 
 DETAIL_CHARACTERS_MAX = 1000
 """A sentence or two; a longer one lists what somebody sent."""
+
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 _log = logging.getLogger(__name__)
 
@@ -100,12 +104,36 @@ async def _told(_: Request, error: Exception) -> Response:
     return reply_of(error)
 
 
-async def _refused_by_the_router(_: Request, error: Exception) -> Response:
-    """Unknown paths and methods."""
+async def _refused_by_the_router(request: Request, error: Exception) -> Response:
+    """Unknown paths and methods, and bodies that FastAPI could not read."""
     assert isinstance(error, HTTPException), "registered for it"
-    status = HTTPStatus(error.status_code)
+    status, headers = HTTPStatus(error.status_code), error.headers
+    if status is HTTPStatus.BAD_REQUEST:
+        return reply_of(_unreadable())
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {**(headers or {}), **_allow_at(request)}
     detail = f"{status.description or status.phrase}."
-    return reply_of(Problem(status, detail, headers=error.headers))
+    return reply_of(Problem(status, detail, headers=headers))
+
+
+def _unreadable() -> Problem:
+    """What is no text, nests too deeply or holds a number of thousands of digits."""
+    detail = "body: not JSON; allowed: a JSON object."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, kind=FailureKind.INVALID_REQUEST.value)
+
+
+def _allow_at(request: Request) -> dict[str, str]:
+    """Every method of the path: the router tells those of the first route that it found."""
+    found: dict[str, set[str]] = {}
+    for route in iter_route_contexts(request.app.routes):
+        if route.path and route.methods and route.path_regex.match(request.scope["path"]):
+            found.setdefault(route.path, set()).update(route.methods)
+    if not found:
+        return {}
+    # A parameter that takes slashes fits longer paths, too: the most is said by the one that is
+    # written out furthest.
+    nearest = max(found, key=lambda path: len(_PARAMETER.sub("", path)))
+    return {"Allow": ", ".join(sorted(found[nearest]))}
 
 
 async def _not_as_documented(_: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 Problems come from the one failure table; beside them stand the other ways in which it goes well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -76,9 +76,14 @@ class ProblemDocument(BaseModel):
 def problems(*statuses: int) -> Responses:
     """The problem documents of a route: those that every route can answer, and these."""
     return {
-        status.value: _problem(status)
+        status.value: _problem(_SAID.get(status, f"{status.phrase}."), kinds_of(status))
         for status in sorted({*ANYWHERE, *(HTTPStatus(each) for each in statuses)})
     }
+
+
+def problems_without_caller(said: Mapping[HTTPStatus, str]) -> Responses:
+    """The problem documents of a route that asks for no caller: these, and what each says."""
+    return {status.value: _problem(words, ()) for status, words in said.items()}
 
 
 def also(status: int, model: type[BaseModel], description: str) -> Responses:
@@ -92,9 +97,7 @@ def kinds_of(status: HTTPStatus) -> list[FailureKind]:
     return [kind for kind, rule in RULES.items() if kind in refused and rule.http_status == status]
 
 
-def _problem(status: HTTPStatus) -> dict[str, Any]:
-    kinds = kinds_of(status)
-    said = _SAID.get(status, f"{status.phrase}.")
+def _problem(said: str, kinds: Sequence[FailureKind]) -> dict[str, Any]:
     if kinds:
         said = f"{said} By `kind`: {', '.join(kinds)}."
     content: dict[str, Any] = {"schema": ProblemDocument.model_json_schema()}

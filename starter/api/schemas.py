@@ -11,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from starter.api.batch_wishes import BatchWish
+from starter.api.messages import EventDocument, ProgressDocument
 from starter.api.multipart import MEDIA_TYPE as MULTIPART
 from starter.api.wishes import JSON, REQUEST, ROLES
 from workflows.contracts.requests import REQUESTS, WORKFLOW_TYPES, Operation, Source
+from workflows.contracts.stages import Stage
 
 FILE = "file"
 """The part of an upload's form."""
@@ -141,6 +143,28 @@ UPLOAD: dict[str, Any] = {
 """Of the route that takes one file."""
 
 
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "What to go on from; none at `progress`."},
+        "event": {"type": "string", "enum": [*(each.value for each in Stage), "progress"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": JSON,
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": _COMPONENTS + EventDocument.__name__},
+                    {"$ref": _COMPONENTS + ProgressDocument.__name__},
+                ]
+            },
+        },
+        "retry": {"type": "integer", "description": "When to ask again, in milliseconds."},
+    },
+    "required": ["event", "data"],
+}
+"""One of a stream's, as OpenAPI 3.2 describes them; readers of 3.1 that don't know it skip it."""
+
+
 @cache
 def _components() -> dict[str, Any]:
     models: list[type[BaseModel]] = [*map(_wish_model, Operation), BatchWish]
@@ -149,7 +173,16 @@ def _components() -> dict[str, Any]:
     )
     schemas: dict[str, Any] = _any_of(found["$defs"])
     schemas[BatchWish.__name__]["properties"]["items"]["items"] = _WISH
-    return schemas
+    return schemas | _events()
+
+
+def _events() -> dict[str, Any]:
+    """What stands in the `data` of events."""
+    _, found = models_json_schema(
+        [(EventDocument, "serialization"), (ProgressDocument, "serialization")],
+        ref_template=_COMPONENTS + "{model}",
+    )
+    return found["$defs"]
 
 
 def _any_of(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema

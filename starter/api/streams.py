@@ -5,6 +5,7 @@ already and what its caller may not see.
 """
 
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -147,10 +148,11 @@ async def pieces(
         asyncpg.PostgresError, OSError: before the first piece: what was before can't be read.
     """
     with following as follower:
-        before = await read()
+        before = deque(await read())
         yield retry_after(AGAIN_S)
-        for event in before:
-            yield stream.event(message_of(event))
+        while before:
+            # Nothing of it is kept: there are a thousand streams, each for an hour.
+            yield stream.event(message_of(before.popleft()))
         begun_at = quiet_since = tick_at = time.monotonic()
         while not (ends and stream.is_at_rest):
             now = time.monotonic()

@@ -49,8 +49,7 @@ async def upload(
             path = await _received(request, folder / role, allowed)
             if role in TELLINGS:
                 check_story_file(role, path)
-            async with parts.intake.decoding():
-                kept = await parts.client.inputs.add(caller.user_id, path, role)
+            kept = await parts.client.inputs.add(caller.user_id, path, role)
     return UploadDocument(media_id=kept.media_id, role=role, facts=kept.facts)
 
 

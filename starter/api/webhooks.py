@@ -19,6 +19,7 @@ from activities.provider.models import Prediction
 from activities.provider.webhooks import PATH, NotSigned, Stamp, is_fresh, is_token, stamp_of
 from starter.api.parts import Parts, PartsOf
 from starter.api.problems import Problem
+from starter.api.responses import problems_without_caller
 from starter.api.secrets import SecretUnknown
 from workflows.contracts.hints import SIGNAL, ProviderEvent
 from workflows.contracts.stages import TERMINAL
@@ -41,11 +42,31 @@ CLOSE = {"Connection": "close"}
 
 Outcome = Literal["signalled", "duplicate", "ended", "gone"]
 
+_SAID = {
+    HTTPStatus.UNAUTHORIZED: "The provider did not sign it, or not just now.",
+    HTTPStatus.NOT_FOUND: "The token is not this generation's, or there is no such generation.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly.",
+    HTTPStatus.CONFLICT: "The prediction is not this generation's.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The body is no prediction.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "It can't be verified or passed on now. Try again.",
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
 router = APIRouter()
 _log = logging.getLogger(__name__)
 
 
-@router.post(PATH + "/{generation_id:path}/{token}")
+@router.post(
+    PATH + "/{generation_id:path}/{token}",
+    responses=problems_without_caller(_SAID),
+    openapi_extra=_BODY,
+)
 async def receive(
     generation_id: str, token: str, request: Request, parts: PartsOf
 ) -> dict[str, Outcome]:

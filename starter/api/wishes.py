@@ -85,9 +85,7 @@ async def wish_of(request: Request, caller: Caller, parts: Parts) -> AsyncGenera
             if REQUEST not in form.texts:
                 raise _refused(f"{REQUEST}: the part is missing; allowed: JSON in a part so named")
             document = parsed(form.texts[REQUEST], REQUEST)
-            wish = wish_in(document, caller, form.files)
-            async with parts.intake.decoding():
-                yield wish
+            yield wish_in(document, caller, form.files)
 
 
 async def json_of(request: Request) -> dict[str, Any]:

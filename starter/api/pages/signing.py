@@ -114,7 +114,10 @@ def _told(problem: Problem) -> str:
 
 def _own_path(text: str) -> str:
     """A page of ours to go on to: a path alone, so that nobody is led to another site."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return HOME
     is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
     if not is_path or parts.scheme or parts.netloc or not text.isprintable():
         return HOME

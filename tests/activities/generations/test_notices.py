@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
 from activities.database.pool import Pool
+from activities.generations import notices as module
 from activities.generations import repository as generations
 from activities.generations.notices import Notices
 from tests.activities.conftest import a_request, settings_for_database
+from workers.embedded.sockets import SOCKET_NAME
 from workflows.contracts.stages import Stage
 
 LISTENERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'stillmotion notices'"
@@ -84,6 +88,70 @@ async def test_a_lost_connection_is_made_again_and_what_happened_meanwhile_is_ne
         # The new connection hears too.
         await entered(database, "gen_one", Stage.PROMPTING)
         await come(news)
+
+
+class Network:
+    """Stands before PostgreSQL; drops what is connected without a word whenever it is told to."""
+
+    def __init__(self, url: str) -> None:
+        self._socket = Path(parse_qs(urlsplit(url).query)["host"][0]) / SOCKET_NAME
+        self._passing: set[asyncio.Task[None]] = set()
+        self._held: list[asyncio.StreamWriter] = []
+        self.carried = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
+        self.carried += 1
+        ways = ((reader, far_writer), (far_reader, writer))
+        self._passing |= {asyncio.create_task(self._pass_on(*way)) for way in ways}
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except asyncio.CancelledError:
+            self._held.append(writer)
+        else:
+            writer.close()
+
+    async def drop(self) -> None:
+        """From now on nothing comes through of what was connected, in either direction."""
+        for each in self._passing:
+            each.cancel()
+        await asyncio.gather(*self._passing)
+        self._passing.clear()
+
+    async def end(self) -> None:
+        await self.drop()
+        for each in self._held:
+            each.close()
+
+
+async def test_one_loss_after_the_other_is_not_waited_for_longer_each_time(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIVENESS_INTERVAL_S", 0.02)
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    # The tenth would take a minute, if each were waited for twice as long as the one before.
+    monkeypatch.setattr(module, "RECONNECT_PAUSE_S_MIN", 0.05)
+    monkeypatch.setattr(module, "RECONNECT_PAUSE_S_MAX", 1000.0)
+    network = Network(database_url)
+    folder = parse_qs(urlsplit(database_url).query)["host"][0]
+    url = database_url.replace(quote(folder), quote(str(tmp_path))).replace(folder, str(tmp_path))
+
+    async with (
+        await asyncio.start_unix_server(network.serve, tmp_path / SOCKET_NAME),
+        Notices(settings_for_database(url)) as notices,
+    ):
+        with notices.of("gen_one") as news:
+            await come(news)
+            for _ in range(10):
+                await network.drop()
+                await come(news)
+        await network.end()
+
+    assert network.carried > 10
 
 
 async def test_a_database_that_is_not_there_is_waited_for_without_an_error(

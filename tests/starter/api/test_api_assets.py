@@ -109,6 +109,8 @@ async def test_assets_are_found_by_each_filter(api: Api, product: Product) -> No
         "?operation=text-to-video",
         "?since=2026-11-23T10:00:00",
         "?since=0001-01-01T00:00:00%2B14:00",
+        "?since=0.5",
+        "?until=1795442388",
         "?q=",
         "?q=%00",
         f"?q={'a' * 501}",
@@ -167,6 +169,38 @@ async def test_an_edit_that_can_not_be_is_refused_and_changes_nothing(
     assert reply.status_code == 422
     assert problem_in(reply)["kind"] == "invalid_request"
     assert (await product.get(video.path, user)).json() == before
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff", b"[" * 100_000, b'{"favorite": %s}' % (b"9" * 5000)]
+)
+async def test_a_body_that_no_json_can_be_read_from_is_refused_as_any_other(
+    product: Product, body: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    reply = await product.ask("PATCH", UNKNOWN, a_user(), headers, content=body)
+
+    assert reply.status_code == 422
+    assert problem_in(reply)["kind"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (UNKNOWN, "DELETE, GET, PATCH"),
+        (f"{UNKNOWN}/content", "GET, HEAD"),
+        (f"{UNKNOWN}/links", "POST"),
+        ("/v1/generations", "GET, POST"),
+        ("/v1/generations/a/b/cancel", "POST"),
+    ],
+)
+async def test_another_method_is_told_every_one_that_the_path_takes(
+    product: Product, path: str, methods: str
+) -> None:
+    reply = await product.ask("PUT", path, a_user())
+
+    assert problem_in(reply)["status"] == 405
+    assert reply.headers["allow"] == methods
 
 
 async def test_a_deleted_asset_is_gone_with_its_files(api: Api, product: Product) -> None:

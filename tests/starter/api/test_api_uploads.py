@@ -2,27 +2,28 @@
 
 import asyncio
 import dataclasses
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
-from activities.media.scratch import PREFIX
 from starter.api.intake import Intake
 from tests.starter.api.conftest import Api, api_of
+from tests.starter.api.parts_of_forms import (
+    WISH,
+    a_part,
+    files_on_their_way,
+    media_folder,
+    nothing_is_on_its_way,
+    the_picture,
+)
 from tests.starter.api.products import Product, a_product, a_user, problem_in
-from tests.starter.conftest import CHELSEA, COFFEE, NOTHING, SPEECH
+from tests.starter.conftest import COFFEE, NOTHING, SPEECH
 
 INPUT_SIZE_BYTES_MAX = 300_000
 """Of the narrow API."""
-
-WISH = {"operation": "image-to-video", "prompt": "a calm sea", "resolution": "480p"}
-AVATAR = {"operation": "talking-avatar", "resolution": "480p"}
-FORM = ("/v1/generations", "/v1/estimates")
 
 
 @pytest.fixture(scope="module")
@@ -39,38 +40,6 @@ async def narrow(api: Api) -> AsyncIterator[Product]:
     parts = dataclasses.replace(api.parts, place=place._replace(media=media), intake=Intake())
     async with api_of(parts) as origin, a_product(api, origin=origin) as one:
         yield one
-
-
-def a_part(name: str, content: bytes | str, typed: str | None = None) -> tuple[str, Any]:
-    """A part of a form, as httpx takes it: a file with a media type, or a text."""
-    return (name, (None if typed is None else "file", content, typed))
-
-
-def the_request(**given: Any) -> tuple[str, Any]:
-    return a_part("request", json.dumps(given))
-
-
-def the_picture(name: str = "image", file: str = COFFEE) -> tuple[str, Any]:
-    return a_part(name, Path(file).read_bytes(), "image/jpeg")
-
-
-def the_speech() -> tuple[str, Any]:
-    return a_part("audio", Path(SPEECH).read_bytes(), "audio/wav")
-
-
-def media_folder(product: Product) -> Path:
-    return Path(unquote(urlsplit(product.stack.address.media).path))
-
-
-def files_on_their_way(product: Product) -> list[Path]:
-    return list(media_folder(product).glob(f"{PREFIX}*"))
-
-
-async def nothing_is_on_its_way(product: Product) -> None:
-    """What was on its way is gone, at once or as soon as the server sees that nobody is there."""
-    async with asyncio.timeout(10):
-        while files_on_their_way(product):
-            await asyncio.sleep(0.02)
 
 
 async def test_an_uploaded_picture_is_a_reference_for_its_user(product: Product) -> None:
@@ -290,132 +259,6 @@ async def _answer_to(
         return head + await reader.readexactly(int(length[1]))
     finally:
         writer.close()
-
-
-@pytest.mark.parametrize("request_is", ["first", "last"])
-async def test_a_form_starts_a_generation_in_any_order_of_its_parts(
-    product: Product, request_is: str
-) -> None:
-    user = a_user()
-    parts = [the_request(**AVATAR), the_picture(file=COFFEE), the_speech()]
-    files = parts if request_is == "first" else parts[::-1]
-
-    reply = await product.post("/v1/generations", user, files=files)
-
-    started = reply.json()
-    assert (reply.status_code, started["operation"]) == (202, "talking-avatar")
-    assert await product.stored(user) == {**NOTHING, "generations": 1, "media": 2}
-    assert files_on_their_way(product) == []
-
-
-async def test_the_same_form_again_is_the_same_generation(product: Product) -> None:
-    user, key = a_user(), {"Idempotency-Key": "once"}
-    files = [the_request(**WISH), the_picture()]
-
-    replies = [
-        await product.post("/v1/generations", user, headers=key, files=files) for _ in range(2)
-    ]
-
-    assert [reply.status_code for reply in replies] == [202, 200]
-    assert len({reply.json()["generation_id"] for reply in replies}) == 1
-
-
-async def test_a_scene_may_be_a_file_beside_an_id(product: Product) -> None:
-    user = a_user()
-    image = await product.uploaded(user, CHELSEA)
-    scene = a_part("scene", b'{"title": "A cat looks up"}', "application/json")
-
-    reply = await product.post(
-        "/v1/generations",
-        user,
-        files=[the_request(operation="scene-animation", image=image), scene],
-    )
-
-    assert reply.status_code == 202, reply.text
-
-
-async def test_an_estimate_of_files_stores_nothing(product: Product) -> None:
-    user = a_user()
-
-    reply = await product.post("/v1/estimates", user, files=[the_request(**WISH), the_picture()])
-
-    assert (reply.status_code, reply.json()["allowed"]) == (200, True)
-    assert reply.json()["quote"]["cost_usd_micros"] == 250_000
-    assert await product.stored(user) == NOTHING
-    assert files_on_their_way(product) == []
-
-
-async def test_where_one_file_is_refused_none_is_stored(product: Product) -> None:
-    user = a_user()
-    silence = a_part("audio", b"RIFF of nothing", "audio/wav")
-
-    reply = await product.post(
-        "/v1/generations", user, files=[the_request(**AVATAR), the_picture(), silence]
-    )
-
-    assert (reply.status_code, problem_in(reply)["kind"]) == (422, "invalid_media")
-    assert await product.stored(user) == NOTHING
-
-
-MALFORMED: dict[str, tuple[list[tuple[str, Any]], str]] = {
-    "unknown part": ([the_request(**WISH), the_picture("picture")], "'picture': no such part"),
-    "no request": ([the_picture()], "request: the part is missing"),
-    "no JSON": ([a_part("request", "{"), the_picture()], "request: not JSON"),
-    "twice": ([the_request(**WISH), the_picture(), the_picture()], "image: the part came twice"),
-    "both": (
-        [the_request(**WISH, image={"media_id": "med_" + "a" * 26}), the_picture()],
-        "image: it stands in request and comes as a part",
-    ),
-    "not taken": ([the_request(**WISH), the_picture(), the_picture("mask_image")], "mask_image: "),
-    "no picture": ([the_request(**WISH)], "image: missing"),
-    "no sound": ([the_request(**AVATAR), the_picture()], "audio: missing"),
-}
-
-
-@pytest.mark.parametrize("route", FORM)
-@pytest.mark.parametrize(("files", "told"), MALFORMED.values(), ids=MALFORMED)
-async def test_a_wrong_form_is_refused_by_the_parts_name_and_leaves_nothing(
-    product: Product, route: str, files: list[tuple[str, Any]], told: str
-) -> None:
-    user = a_user()
-
-    reply = await product.post(route, user, files=files)
-
-    detail = problem_in(reply)["detail"]
-    assert (reply.status_code, told in detail) == (422, True), detail
-    assert await product.stored(user) == NOTHING
-    assert files_on_their_way(product) == []
-
-
-@pytest.mark.parametrize(
-    ("said", "body"),
-    [
-        ("multipart/form-data", b"--x\r\n"),
-        (f"multipart/form-data; boundary={'b' * 71}", b"--x\r\n"),
-        ("multipart/form-data; boundary=x", b"no part at all"),
-        ("multipart/form-data; boundary=x", b"--x\r\n\r\nno name\r\n--x--\r\n"),
-        (
-            "multipart/form-data; boundary=x",
-            b"--x\r\nContent-Disposition: form-data; name=a" + b"a" * 9000 + b"\r\n\r\n\r\n--x--",
-        ),
-    ],
-    ids=["no boundary", "a long boundary", "no part", "no name", "long headers"],
-)
-async def test_what_is_no_form_is_refused(product: Product, said: str, body: bytes) -> None:
-    headers = {"Content-Type": said}
-
-    reply = await product.post("/v1/generations", a_user(), headers=headers, content=body)
-
-    assert (reply.status_code, problem_in(reply)["kind"]) == (422, "invalid_request")
-
-
-async def test_a_request_part_over_a_megabyte_is_refused(product: Product) -> None:
-    large = the_request(**{**WISH, "prompt": "x" * 1024 * 1024})
-
-    reply = await product.post("/v1/generations", a_user(), files=[large, the_picture()])
-
-    assert (reply.status_code, problem_in(reply)["kind"]) == (413, "too_large")
-    assert "request" in problem_in(reply)["detail"]
 
 
 async def test_when_too_many_files_come_in_at_once_the_next_is_told_to_come_again(

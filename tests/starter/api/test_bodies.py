@@ -135,6 +135,18 @@ async def test_what_announces_nothing_is_refused_at_the_first_byte_over(
     assert is_closed
 
 
+@pytest.mark.parametrize("length", [0, 5])
+async def test_a_length_beside_chunks_is_not_believed(origin: str, length: int) -> None:
+    async with dialled(origin) as line:
+        await line.say(head("/json", JSON, CHUNKED, f"Content-Length: {length}"))
+        await line.say(chunk(b" " * BODY_SIZE_BYTES_MAX), chunk(b" "))
+        reply = await line.heard()
+        is_closed = await line.is_closed()
+
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert is_closed
+
+
 async def test_a_body_of_just_the_limit_is_taken_and_the_connection_kept(origin: str) -> None:
     length = f"Content-Length: {BODY_SIZE_BYTES_MAX}"
     async with dialled(origin) as line:
