@@ -4,6 +4,7 @@ Nobody can tell that from a route itself. So a route with a parameter that stand
 tables fails `test_api_owners`, until somebody has said it here.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -102,15 +103,21 @@ def owned_routes(table: Iterable[Entry]) -> list[Entry]:
     return [each for each in table if each.in_path and str(each) not in PROVED]
 
 
-def ids_at(entry: Entry, things: Belongings) -> list[str]:
-    """The owner's ids that a route's path may hold."""
-    (name,) = entry.in_path
-    return list(OWNED[name][1](things))
+def paths_to(entry: Entry, things: Belongings) -> list[str]:
+    """A route's path to each of the owner's things."""
+    owned = [OWNED[name][1](things) for name in entry.in_path]
+    return [entry.at(*ids) for ids in itertools.product(*owned)]
 
 
-def nobodys_at(entry: Entry) -> str:
-    (name,) = entry.in_path
-    return OWNED[name][0] + NOBODYS
+def cut_paths_to(entry: Entry, things: Belongings) -> list[str]:
+    """The same by beginnings of the ids, which name nothing."""
+    owned = [[each[:-1] for each in OWNED[name][1](things)] for name in entry.in_path]
+    return [entry.at(*ids) for ids in itertools.product(*owned)]
+
+
+def path_to_nothing(entry: Entry) -> str:
+    """A route's path to what isn't there."""
+    return entry.at(*(OWNED[name][0] + NOBODYS for name in entry.in_path))
 
 
 def like_nobodys(text: str) -> str:

@@ -43,9 +43,9 @@ class Entry(NamedTuple):
         """Parameters in the path."""
         return tuple(_IN_PATH.findall(self.path))
 
-    def at(self, value: str) -> str:
-        """The path, with this in place of each parameter."""
-        return _IN_PATH.sub(lambda _: value, self.path)
+    def at(self, *values: str) -> str:
+        """The path, with these in place of its parameters."""
+        return self.path.format_map(dict(zip(self.in_path, values, strict=True)))
 
 
 async def reply_to(
