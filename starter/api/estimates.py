@@ -38,7 +38,7 @@ async def estimate(request: Request, caller: CallerOf, parts: PartsOf) -> Estima
     async with AsyncExitStack() as stack:
         wish = await stack.enter_async_context(wish_of(request, caller, parts))
         if _fetches(wish):
-            await stack.enter_async_context(parts.intake.upload())
+            await stack.enter_async_context(parts.intake.upload(caller.key_id))
         limit = asyncio.timeout(FETCHED_WITHIN_S if _fetches(wish) else None)
         try:
             async with limit:

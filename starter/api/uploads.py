@@ -44,7 +44,7 @@ async def upload(
     what ends before its end.
     """
     allowed = allowed_for(role, parts.place.media)
-    async with parts.intake.upload():
+    async with parts.intake.upload(caller.key_id):
         with parts.client.store.scratch() as folder:
             path = await _received(request, folder / role, allowed)
             if role in TELLINGS:

@@ -79,7 +79,7 @@ async def wish_of(request: Request, caller: Caller, parts: Parts) -> AsyncGenera
     settings = parts.place.media
     allowed = {REQUEST: Allowed(BODY_SIZE_BYTES_MAX, _TEXTS, is_file=False)}
     allowed |= {role: allowed_for(role, settings) for role in ROLES}
-    async with parts.intake.upload():
+    async with parts.intake.upload(caller.key_id):
         with parts.client.store.scratch() as folder:
             form = await read_form(request, folder, allowed)
             if REQUEST not in form.texts:

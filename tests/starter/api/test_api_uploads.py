@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from starter.api.intake import Intake
+from starter.api.problems import Problem
 from tests.starter.api.conftest import Api, api_of
 from tests.starter.api.parts_of_forms import (
     WISH,
@@ -270,3 +271,18 @@ async def test_when_too_many_files_come_in_at_once_the_next_is_told_to_come_agai
 
     assert (reply.status_code, problem_in(reply)["kind"]) == (503, "overloaded")
     assert reply.headers["retry-after"].isdecimal()
+
+
+async def test_one_key_leaves_room_for_the_files_of_others() -> None:
+    intake = Intake(uploads_max=3, uploads_per_key_max=2)
+
+    async with intake.upload("key_a"), intake.upload("key_a"):
+        with pytest.raises(Problem) as refused:
+            async with intake.upload("key_a"):
+                pass
+        async with intake.upload("key_b"):
+            pass
+    async with intake.upload("key_a"):
+        pass
+
+    assert refused.value.status == 503
