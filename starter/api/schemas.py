@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starter.api.batch_wishes import BatchWish
 from starter.api.messages import EventDocument, ProgressDocument
 from starter.api.multipart import MEDIA_TYPE as MULTIPART
+from starter.api.shown import REPLIES
 from starter.api.wishes import JSON, REQUEST, ROLES
 from workflows.contracts.requests import REQUESTS, WORKFLOW_TYPES, Operation, Source
 from workflows.contracts.stages import Stage
@@ -65,10 +66,12 @@ BATCH_EXAMPLE: dict[str, Any] = {
 
 
 def with_bodies(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document with the schemas that the bodies below refer to."""
+    """The OpenAPI document with the schemas that the bodies below refer to, and with examples."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in _components().items():
         schemas.setdefault(name, schema)
+    for model, examples in REPLIES.items():
+        schemas[model.__name__]["examples"] = examples
     return document
 
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 from starter.api.messages import MEDIA_TYPE
 from starter.api.schemas import EXAMPLES
+from starter.api.shown import REPLIES
 from tests.starter.api.conftest import Api
 from tests.starter.api.products import PROBLEM, Product, a_product, a_user, problem_in
 from tests.starter.api.shelves import filed
@@ -152,6 +154,29 @@ def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None
     assert wrong == []
     for part in ("/requestBody/", "/parameters/", PROBLEM, MEDIA_TYPE, "/components/schemas/"):
         assert any(part in each.place for each in found), part
+
+
+@pytest.mark.parametrize("model", REPLIES, ids=lambda model: model.__name__)
+def test_the_example_of_a_reply_has_every_field_and_no_other(model: type[BaseModel]) -> None:
+    for example in REPLIES[model]:
+        read = model.model_validate_json(json.dumps(example))
+
+        assert json.loads(read.model_dump_json()) == example
+
+
+def test_every_reply_has_an_example(document: dict[str, Any]) -> None:
+    replies = {
+        reference.rpartition("/")[2]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        if path.startswith("/v1/") and status.startswith("2")
+        for content in [response.get("content", {}).get(JSON, {})]
+        if (reference := content.get("schema", {}).get("$ref", ""))
+    }
+
+    # The catalogue is what `GET /v1/models` shows.
+    assert replies - {"Catalogue"} == {model.__name__ for model in REPLIES}
 
 
 def test_an_example_that_is_wrong_would_be_found(document: dict[str, Any]) -> None:
