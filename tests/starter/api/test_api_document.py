@@ -32,7 +32,8 @@ from tests.starter.conftest import ROOT, SPEECH, clean_environment
 # Drawn requests for each route; beside them are some 4,500 that try the edges of its schema.
 EXAMPLES = 300 if os.environ.get("STILLMOTION_EVIDENCE") == "1" else 25
 
-pytestmark = pytest.mark.timeout(900)
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools(), pytest.mark.timeout(900)]
 
 VIDEOS = 12
 """Some of them are deleted on the way."""
