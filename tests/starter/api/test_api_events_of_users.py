@@ -30,9 +30,13 @@ async def test_a_users_stream_begins_with_what_goes_on_and_tells_all_that_happen
     product: Product, pool: Pool
 ) -> None:
     user = a_user()
-    goes_on = await begun(pool, user)
-    ended = await begun(pool, user, Stage.COMPLETED)
-    long_ago = await begun(pool, user, Stage.COMPLETED)
+    async with listening(product, ALL, user) as stream:
+        goes_on = await begun(pool, user)
+        ended = await begun(pool, user, Stage.COMPLETED)
+        long_ago = await begun(pool, user, Stage.COMPLETED)
+        # So that no news of it comes late, which would be told.
+        while (await stream.entered()).step != (long_ago, "completed"):
+            pass
     for table, column in (("events", "at"), ("generations", "stage_at")):
         await pool.execute(
             f"UPDATE {table} SET {column} = {column} - interval '1 hour'"
