@@ -97,6 +97,7 @@ async def test_a_receiver_that_is_down_delays_no_video_and_is_told_everything_la
 
 
 @pytest.mark.slow
+@pytest.mark.tools
 async def test_a_worker_killed_in_mid_delivery_loses_no_event(
     stack: Stack, listener: Listener, secret: str
 ) -> None:

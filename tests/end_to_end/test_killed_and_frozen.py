@@ -15,7 +15,8 @@ FROZEN_WORKER = str(Path(__file__).with_name("frozen_worker.py"))
 WORKER = ("-m", "workers", "worker", "--queues")
 OTHERS = (*WORKER, *(queue for queue in TaskQueue if queue is not TaskQueue.SUBMIT))
 SUBMITTER = (*WORKER, TaskQueue.SUBMIT)
-pytestmark = pytest.mark.slow
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]
 
 
 async def test_a_worker_killed_while_the_job_runs_costs_neither_the_video_nor_a_second_bill(

@@ -2,9 +2,13 @@
 
 import asyncio
 
+import pytest
 from stacks import Stack, at_stage, finished
 
 from workflows.contracts.stages import Stage, Status
+
+# Python only, and half a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]
 
 
 async def test_submissions_whose_replies_are_all_lost_are_found_again_not_sent_again(

@@ -34,7 +34,8 @@ LATE_S = 8
 """A webhook that comes so long after the job's end finds the generation completed."""
 
 LAGS = {"kind": "lag", "lag_s": 3600}
-pytestmark = pytest.mark.slow
+# Python only, and a minute of it.
+pytestmark = [pytest.mark.slow, pytest.mark.tools()]
 
 
 class Api(NamedTuple):
