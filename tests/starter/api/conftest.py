@@ -13,12 +13,15 @@ import httpx
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from activities.database.pool import Pool
 from activities.provider.webhooks import webhook_url
 from starter.api.app import create_app
 from starter.api.parts import Parts, connected
 from starter.api.serving import listener_at, served
 from starter.client import VideoClient
 from starter.places import find_place
+from tests.starter.api.holders import owners_pool
+from tests.starter.api.products import Product, a_product
 from tests.starter.conftest import COFFEE, Stack
 from workers.sandbox.webhooks import sign
 
@@ -129,3 +132,17 @@ async def api(idle_stack: Stack, idle_client: VideoClient) -> AsyncIterator[Api]
     secret = reply.json()["data"]["secret"]
     async with connected(place) as parts, api_of(parts) as origin, a_caller() as http:
         yield Api(origin, parts, idle_stack, idle_client, http, secret, hash_key)
+
+
+@pytest.fixture(scope="module")
+async def product(api: Api) -> AsyncIterator[Product]:
+    """A product with a key of its own; a file with a stack of its own has its own."""
+    async with a_product(api) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def owners(api: Api) -> AsyncIterator[Pool]:
+    """The database, as operators have it."""
+    async with owners_pool(api.stack) as pool:
+        yield pool

@@ -5,13 +5,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.starter.api.conftest import Api
 from tests.starter.api.holders import Holder, a_holder, owners_pool
 from tests.starter.conftest import COFFEE, Stack
+
+if TYPE_CHECKING:
+    # Whose fixtures make products.
+    from tests.starter.api.conftest import Api
 
 PROBLEM = "application/problem+json"
 
@@ -68,7 +71,7 @@ class Product:
 
 @asynccontextmanager
 async def a_product(
-    api: Api, *, sources: Sequence[str] = ("api", "story_writer"), origin: str | None = None
+    api: "Api", *, sources: Sequence[str] = ("api", "story_writer"), origin: str | None = None
 ) -> AsyncGenerator[Product]:
     """A product with a key of its own."""
     async with owners_pool(api.stack) as pool:

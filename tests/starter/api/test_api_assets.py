@@ -1,7 +1,6 @@
 """The asset library over HTTP: lists, edits, deletions, and whose business they are."""
 
 import itertools
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,17 +8,11 @@ import pytest
 
 from starter.api.cursors import encode
 from tests.starter.api.conftest import Api
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.api.shelves import filed
 
 ASSETS = "/v1/assets"
 UNKNOWN = f"{ASSETS}/ast_{'a' * 26}"
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 async def ids(product: Product, user: str, query: str = "") -> list[str]:

@@ -17,12 +17,6 @@ NO_MEDIA = {"media_id": "med_" + "a" * 26}
 
 
 @pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 async def other_product(api: Api) -> AsyncIterator[Product]:
     async with a_product(api, sources=("podcast_maker",)) as one:
         yield one

@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,16 +11,10 @@ from starter.api.contents import disposition_of
 from starter.assets import AssetFile
 from tests.starter.api.conftest import Api
 from tests.starter.api.holders import owners_pool
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.api.shelves import CONTENT, STILL, Filed, filed
 
 SIZE = len(CONTENT)
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

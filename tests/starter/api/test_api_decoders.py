@@ -2,24 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import pytest
-
 from starter.api.intake import DECODINGS_MAX
 from tests.starter.api.conftest import Api
-from tests.starter.api.products import Product, a_product, a_user
+from tests.starter.api.products import Product, a_user
 from tests.starter.conftest import COFFEE
 
 WISH = {"operation": "image-to-video", "prompt": "a calm sea", "resolution": "480p"}
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 async def measured(api: Api) -> None:

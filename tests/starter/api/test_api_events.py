@@ -28,12 +28,6 @@ LAST_STEPS = (Stage.DOWNLOADING, Stage.SAVING, Stage.SETTLING, Stage.COMPLETED)
 
 
 @pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 async def pool(api: Api) -> AsyncIterator[Pool]:
     async with owners_pool(api.stack) as operators:
         yield operators

@@ -10,14 +10,8 @@ from activities.generations import repository as generations
 from tests.starter.api.conftest import Api
 from tests.starter.api.followers import ALL, WAY, asked, begun, enter, listening
 from tests.starter.api.holders import owners_pool
-from tests.starter.api.products import Product, a_product, a_user
+from tests.starter.api.products import Product, a_user
 from workflows.contracts.stages import Stage
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The examples of the OpenAPI document are what its schemas say, and the API takes them."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,7 +13,7 @@ from starter.api.messages import MEDIA_TYPE
 from starter.api.schemas import EXAMPLES
 from starter.api.shown import REPLIES
 from tests.starter.api.conftest import Api
-from tests.starter.api.products import PROBLEM, Product, a_product, a_user, problem_in
+from tests.starter.api.products import PROBLEM, Product, a_user, problem_in
 from tests.starter.api.shelves import filed
 from tests.starter.conftest import SPEECH
 from workflows.contracts.requests import Operation
@@ -41,12 +41,6 @@ class Request(NamedTuple):
     body: dict[str, Any] | None
     responses: dict[str, Any]
     """What is documented, by status."""
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 """A request and its files in one form: any order of parts, and nothing half-stored."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.starter.api.conftest import Api
 from tests.starter.api.parts_of_forms import (
     AVATAR,
     WISH,
@@ -15,16 +13,10 @@ from tests.starter.api.parts_of_forms import (
     the_request,
     the_speech,
 )
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.conftest import CHELSEA, COFFEE, NOTHING
 
 FORM = ("/v1/generations", "/v1/estimates")
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.mark.parametrize("request_is", ["first", "last"])

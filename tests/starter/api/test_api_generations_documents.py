@@ -1,7 +1,7 @@
 """The OpenAPI document says what is taken and what is answered: its examples are tried."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from starter.api.batch_documents import BatchDetails
 from starter.api.documents import GenerationDocument
 from starter.api.schemas import BATCH_EXAMPLE, EXAMPLES
 from tests.starter.api.conftest import Api
-from tests.starter.api.products import Product, a_product, a_user
+from tests.starter.api.products import Product, a_user
 from tests.starter.conftest import COFFEE, SPEECH
 from workflows.contracts.batch_results import Batch
 from workflows.contracts.requests import REQUESTS, Operation
@@ -21,12 +21,6 @@ from workflows.contracts.results import Generation
 
 OURS = ("/v1/generations", "/v1/estimates", "/v1/uploads", "/v1/batches")
 NOT_OURS = ("/events",)
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,12 @@
 """The quote over HTTP, by the code that reserves: nothing is held, stored or started."""
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.starter.api.conftest import Api
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.columns import nothing_allowed
 from tests.starter.conftest import CHELSEA
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 async def test_an_estimate_says_cost_true_size_and_what_is_left(product: Product) -> None:

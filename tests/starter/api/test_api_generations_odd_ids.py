@@ -1,6 +1,5 @@
 """A caller who starts workflows names generations by any text: the API finds these, too."""
 
-from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import pytest
@@ -9,13 +8,7 @@ from activities.generations import repository as generations
 from tests.activities.conftest import a_request
 from tests.starter.api.conftest import Api
 from tests.starter.api.followers import listening
-from tests.starter.api.products import Product, a_product, a_user
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
+from tests.starter.api.products import Product, a_user
 
 
 @pytest.mark.parametrize("odd", ["order/7?a=b#c", "a//b", "%2F", "../.."])

@@ -1,13 +1,11 @@
 """Whatever can't be asked for is refused with a sentence about its place, and leaves nothing."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.starter.api.conftest import Api
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.conftest import NOTHING
 
 ROUTES = ("/v1/generations", "/v1/estimates")
@@ -18,12 +16,6 @@ SCENE: dict[str, Any] = {
     "image": NO_MEDIA,
     "scene": {"title": "The lighthouse"},
 }
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 WRONG: dict[str, tuple[dict[str, Any], int, str]] = {

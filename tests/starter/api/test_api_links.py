@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,16 +15,10 @@ from starter.api.links import Grant, token_of
 from starter.client import VideoClient
 from tests.s3 import MEDIA_URL, running_s3
 from tests.starter.api.conftest import Api, a_caller, api_of
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.api.shelves import CONTENT, STILL, Filed, filed
 
 WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,6 @@ INPUT_SIZE_BYTES_MAX = 300_000
 
 
 @pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 async def narrow(api: Api) -> AsyncIterator[Product]:
     """The same, where files may be small only."""
     place = api.parts.place

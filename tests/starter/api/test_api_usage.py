@@ -1,6 +1,5 @@
 """What is left and what was spent over HTTP, and what can be asked for."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,14 +8,8 @@ from activities.ledger.catalogues import load_catalogue
 from tests.activities.conftest import QUOTED, WAN
 from tests.starter.api.conftest import Api
 from tests.starter.api.holders import owners_pool
-from tests.starter.api.products import Product, a_product, a_user, problem_in
+from tests.starter.api.products import Product, a_user, problem_in
 from tests.starter.api.shelves import filed
-
-
-@pytest.fixture(scope="module")
-async def product(api: Api) -> AsyncIterator[Product]:
-    async with a_product(api) as one:
-        yield one
 
 
 async def test_a_user_is_told_what_is_left_and_who_has_used_it(api: Api, product: Product) -> None:

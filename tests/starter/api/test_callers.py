@@ -19,7 +19,7 @@ from starter.api.parts import Parts
 from starter.api.rates import Rates
 from starter.api.serving import listener_at, served
 from tests.starter.api.conftest import Api
-from tests.starter.api.holders import Browser, Holder, a_browser, a_holder, owners_pool
+from tests.starter.api.holders import Browser, Holder, a_browser, a_holder
 
 PROBLEM = "application/problem+json"
 ALL_AT_ONCE = 6_000_000
@@ -52,12 +52,6 @@ class Door:
 
     async def ask(self, headers: Any = None, method: str = "GET") -> httpx.Response:
         return await self.http.request(method, self.url, headers=headers)
-
-
-@pytest.fixture(scope="module")
-async def owners(api: Api) -> AsyncIterator[Pool]:
-    async with owners_pool(api.stack) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="module")

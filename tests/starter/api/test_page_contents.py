@@ -3,25 +3,18 @@
 import html
 import json
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
 from activities.database.pool import Pool
 from starter.api.pages.cards import CARDS
 from tests.starter.api.conftest import Api
-from tests.starter.api.holders import Holder, a_holder, owners_pool
+from tests.starter.api.holders import Holder, a_holder
 from tests.starter.api.visitors import Visitor, a_visitor
 from tests.starter.conftest import COFFEE
 
 HOSTILE = "<script>alert(1)</script>\"' onload=x & {{ 7 * 7 }}"
 """What would run, if a page took it for its own."""
-
-
-@pytest.fixture(scope="module")
-async def owners(api: Api) -> AsyncIterator[Pool]:
-    async with owners_pool(api.stack) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="module")

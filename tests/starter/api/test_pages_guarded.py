@@ -3,7 +3,6 @@
 import dataclasses
 import html
 import re
-from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 
 import pytest
@@ -13,16 +12,10 @@ from activities.access.keys import new_secret
 from activities.database.pool import Pool
 from starter.api.pages.rendering import POLICY, STATIC
 from tests.starter.api.conftest import Api, api_of
-from tests.starter.api.holders import Holder, a_browser, a_holder, owners_pool
+from tests.starter.api.holders import Holder, a_browser, a_holder
 from tests.starter.api.visitors import Visitor, a_visitor
 
 PAGES = ("/", "/new", "/new?operation=talking-avatar", "/usage", "/new/parameters")
-
-
-@pytest.fixture(scope="module")
-async def owners(api: Api) -> AsyncIterator[Pool]:
-    async with owners_pool(api.stack) as pool:
-        yield pool
 
 
 @pytest.fixture(scope="module")
