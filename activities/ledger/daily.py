@@ -2,10 +2,9 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
 from activities.database.pool import Pool
 from activities.database.statements import statements
+from activities.ledger.usage import Share
 
 SQL = statements("activities.ledger", "daily.sql")
 
@@ -13,19 +12,11 @@ DAYS = 30
 """As many as a month has, whenever the user's period began."""
 
 
-class DaySpend(BaseModel):
+class DaySpend(Share):
     """What one model's videos for one product cost on one day."""
-
-    model_config = ConfigDict(frozen=True)
 
     day: date
     """When they were asked for, in UTC. What is booked or corrected later belongs to it, too."""
-    model: str
-    source: str
-    videos_reserved: int
-    videos_settled: int
-    reserved_usd_micros: int
-    settled_usd_micros: int
 
 
 def first_day(days: int, now: datetime) -> date:

@@ -34,7 +34,7 @@ class Usage(BaseModel):
 
 
 class Share(BaseModel):
-    """What the videos of one model have of a period, for one of the products that ask."""
+    """What the videos of one model have of a period or a day, for one of the products that ask."""
 
     model_config = ConfigDict(frozen=True)
 
